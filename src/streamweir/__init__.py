@@ -1,0 +1,1 @@
+"""streamweir: the measured gate for LLM token streams."""

@@ -1,0 +1,1 @@
+"""Network shells of the library: one upstream connection, tokens, the async client."""

@@ -1,0 +1,235 @@
+"""A stream of OpenAI-style chunks that ends with `[DONE]`: frames to upstream events and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, cast
+
+import msgspec
+
+from streamweir.dialects.chunks import DOCUMENTED, Chunk, content_of, read_chunk
+from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
+from streamweir.genesys.errors import error_of, parse_error
+from streamweir.wire.sse import Event, Frame, Malformed, encode_comment, encode_event
+
+DONE = "[DONE]"
+
+LENGTH_REASONS = frozenset(("length", "max_tokens", "max_output_tokens"))
+"""Finish reasons that mean a token limit; OpenAI's is the first, the others are met on compatible servers."""
+
+FILTER_REASONS = frozenset(("content_filter", "safety"))
+"""Finish reasons that mean that the upstream's own filter cut the reply."""
+
+
+class DecodeOptions(msgspec.Struct, frozen=True):
+    """What a caller may choose about decoding. Names and defaults are the configuration's."""
+
+    schema: Literal["lenient", "strict"] = "lenient"
+    malformed: Literal["fail", "skip"] = "fail"
+    end_marker: Literal["done", "finish_reason"] = "done"
+
+
+def protocol_error(message: str) -> End:
+    """The end of a stream whose bytes are not what the dialect says."""
+    return End("failed", code="protocol_error", message=message, error_type="ProtocolError")
+
+
+def upstream_error(value: Any) -> End:
+    """The end of a stream that carried an error object; `value` is that object, decoded or as text."""
+    error = parse_error(value) if isinstance(value, str) else error_of(value)
+    return End(
+        "failed",
+        code="upstream_error",
+        message=f"the upstream reported an error: {error.message or error.code or 'it gave no message'}",
+        error_type="StreamFailed",
+        error_status=error.status,
+        context_id=error.context_id,
+    )
+
+
+def end_of(stop_reasons: dict[int, str]) -> End:
+    """The end of a stream that reached its end marker."""
+    reasons = set(stop_reasons.values())
+    if reasons & FILTER_REASONS:
+        return End(
+            "blocked",
+            code="stream_blocked",
+            message="the upstream's own content filter ended the reply",
+            error_type="StreamBlocked",
+            stop_reasons=stop_reasons,
+        )
+    return End("truncated" if reasons & LENGTH_REASONS else "completed", stop_reasons=stop_reasons)
+
+
+class ChunkDecoder:
+    """SSE frames to upstream events. Never raises; the last event is an End, and nothing follows it."""
+
+    __slots__ = ("_ended", "_numbered", "_options", "_stop", "_usage")
+
+    def __init__(self, options: DecodeOptions, *, numbered: bool) -> None:
+        self._options = options
+        self._numbered = numbered
+        self._stop: dict[int, str] = {}
+        self._usage: UsageUpdate | None = None
+        self._ended = False
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Upstream]:
+        """The events in `frames`."""
+        events: list[Upstream] = []
+        for frame in frames:
+            if self._ended:
+                break
+            if type(frame) is Malformed:
+                self._end(events, protocol_error(frame.message))
+            elif type(frame) is Event:
+                self._event(frame, events)
+        return events
+
+    def _event(self, frame: Event, events: list[Upstream]) -> None:
+        data = frame.data
+        if frame.event == "error":
+            self._end(events, upstream_error(data))
+            return
+        try:
+            chunk, asides = read_chunk(data)
+        except msgspec.ValidationError:
+            if self._options.schema == "strict":
+                self._end(events, protocol_error("a chunk of the stream is not of the documented shape"))
+            else:
+                events.append(Note("unknown_object"))
+            return
+        except (msgspec.DecodeError, RecursionError):
+            if data.strip() == DONE:
+                self._end(events, end_of(self._stop))
+            elif self._options.malformed == "fail":
+                self._end(events, protocol_error("a chunk of the stream is not JSON"))
+            else:
+                events.append(Note("malformed"))
+            return
+        self._chunk(chunk, asides, events)
+
+    def _chunk(self, chunk: Chunk, asides: list[Extra], events: list[Upstream]) -> None:
+        if chunk.error is not None or chunk.type == "error":
+            self._end(
+                events, upstream_error(chunk.error if chunk.error is not None else (asides or [{}])[0].get("chunk"))
+            )
+            return
+        if self._options.schema == "strict" and (missing := [k for k in DOCUMENTED if getattr(chunk, k) is None]):
+            self._end(events, protocol_error(f"a chunk of the stream lacks {', '.join(missing)}"))
+            return
+        content: list[Delta | ToolCallDelta] = []
+        for position, choice in enumerate(chunk.choices or ()):
+            extra = asides[position] or None if position < len(asides) else None
+            found = content_of(choice, extra)
+            content += found
+            if extra and not found:
+                events.append(Note("unknown_keys", extra))
+            if choice.finish_reason and type(choice.finish_reason) is str:
+                self._stop[choice.index if type(choice.index) is int else 0] = choice.finish_reason
+        if self._numbered and type(chunk.sequence) is int and chunk.sequence >= 0:
+            events.append(Numbered(chunk.sequence, tuple(content)))
+        else:
+            events += content
+        if not chunk.choices:
+            if asides:
+                events.append(Note("unknown_keys", asides[0]))
+            elif chunk.usage is None:
+                events.append(Note("empty_chunk"))
+        usage: Any = chunk.usage
+        if isinstance(usage, dict):
+            self._count(cast("dict[str, Any]", usage), events)
+        if self._options.end_marker == "finish_reason" and self._stop:
+            self._end(events, end_of(self._stop))
+
+    def _count(self, usage: dict[str, Any], events: list[Upstream]) -> None:
+        update = usage_update(usage)
+        if update != self._usage:
+            self._usage = update
+            events.append(update)
+
+    def _end(self, events: list[Upstream], end: End) -> None:
+        self._ended = True
+        events.append(end)
+
+
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def usage_update(usage: dict[str, Any]) -> UsageUpdate:
+    """Token counts of a `usage` object; what else it holds is kept as details."""
+    prompt, completion, total = (value if type(value := usage.get(key)) is int else None for key in COUNTS)
+    details = {key: value for key, value in usage.items() if key not in COUNTS and value is not None}
+    return UsageUpdate(prompt, completion, total, details or None)
+
+
+class ChunkEncoder:
+    """Upstream events to the bytes of such a stream: what a gateway sends. One event makes one SSE event.
+
+    The last finish reason goes out in a chunk of its own before the usage and the end marker, as OpenAI does it.
+    """
+
+    def __init__(self, *, id: str, model: str, created: int) -> None:
+        self._head: dict[str, Any] = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+
+    def encode(self, events: Iterable[Upstream]) -> Iterator[bytes]:
+        """The SSE events for `events`, each whole."""
+        for event in events:
+            match event:
+                case Delta() | ToolCallDelta():
+                    yield self._data({}, [self._choice(event)], event.extra)
+                case Numbered():
+                    yield self._data({"sequence": event.sequence}, [self._choice(e) for e in event.events])
+                case UsageUpdate():
+                    yield self._data({"choices": [], "usage": usage_object(event)})
+                case Note():
+                    yield self._data({"choices": []}, extra=event.extra)
+                case End():
+                    yield from self._ends(event)
+                case _:
+                    yield encode_comment()
+
+    def _ends(self, end: End) -> Iterator[bytes]:
+        if end.status == "failed":
+            yield encode_event(_json({"error": {"message": end.message, "code": end.code}}))
+            return
+        for choice, reason in end.stop_reasons.items():
+            yield self._data({}, [{"index": choice, "delta": {}, "finish_reason": reason}])
+        yield encode_event(DONE)
+
+    def _choice(self, event: Delta | ToolCallDelta) -> dict[str, Any]:
+        extra = event.extra or {}
+        delta: dict[str, Any]
+        if isinstance(event, Delta):
+            key = "reasoning_content" if event.channel == "reasoning" else event.channel
+            delta = {key: event.text}
+        else:
+            delta = {"tool_calls": [tool_call_object(event, extra)]}
+        delta |= extra.get("delta", {})
+        return {"index": event.choice, "delta": delta, "finish_reason": None, **extra.get("choice", {})}
+
+    def _data(
+        self, keys: dict[str, Any], choices: list[dict[str, Any]] | None = None, extra: Extra | None = None
+    ) -> bytes:
+        chunk = self._head | keys | (extra or {}).get("chunk", {})
+        if choices is not None:
+            chunk["choices"] = choices
+        return encode_event(_json(chunk))
+
+
+def tool_call_object(event: ToolCallDelta, extra: Extra) -> dict[str, Any]:
+    """One entry of `tool_calls`, with the keys that the event carries."""
+    function = {k: v for k, v in (("name", event.name), ("arguments", event.arguments)) if v is not None}
+    call: dict[str, Any] = {"index": event.index}
+    call |= {k: v for k, v in (("id", event.id), ("type", event.kind)) if v is not None}
+    if function or extra.get("function"):
+        call["function"] = function | extra.get("function", {})
+    return {**call, **extra.get("tool_call", {})}
+
+
+def usage_object(event: UsageUpdate) -> dict[str, Any]:
+    """The `usage` object of a chunk."""
+    return {k: getattr(event, k) for k in COUNTS if getattr(event, k) is not None} | (event.details or {})
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

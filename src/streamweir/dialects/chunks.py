@@ -1,0 +1,163 @@
+"""The OpenAI-style chunk that several dialects share: its JSON, and what content is in it.
+
+Only what holds text is typed and every leaf is read as it comes, so that a chunk with one odd value still gives its
+text. Keys that nobody here knows are set aside and travel with the event (`extra`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from streamweir.events import Channel, Delta, Extra, ToolCallDelta
+
+
+class Function(msgspec.Struct, forbid_unknown_fields=True):
+    name: Any = None
+    arguments: Any = None
+
+
+class ToolCallPart(msgspec.Struct, forbid_unknown_fields=True):
+    index: Any = None
+    id: Any = None
+    type: Any = None
+    function: Function | None = None
+
+
+class DeltaPart(msgspec.Struct, forbid_unknown_fields=True):
+    role: Any = None
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: list[ToolCallPart] | None = None
+
+
+class Choice(msgspec.Struct, forbid_unknown_fields=True):
+    index: Any = 0
+    delta: DeltaPart | None = None
+    finish_reason: Any = None
+    logprobs: Any = None
+
+
+class Chunk(msgspec.Struct, forbid_unknown_fields=True):
+    id: Any = None
+    object: Any = None
+    created: Any = None
+    model: Any = None
+    choices: list[Choice] | None = None
+    usage: Any = None
+    sequence: Any = None
+    error: Any = None
+    type: Any = None
+    system_fingerprint: Any = None
+    service_tier: Any = None
+    obfuscation: Any = None
+
+
+CARRIED = ("system_fingerprint", "service_tier", "obfuscation")
+"""Known keys of a chunk that mean nothing here and are carried as if unknown."""
+
+DOCUMENTED = ("id", "object", "created", "model", "choices")
+"""Keys that a chunk has by its documentation; `schema = "strict"` insists on them."""
+
+_decode_chunk = msgspec.json.Decoder(Chunk).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def read_chunk(data: str) -> tuple[Chunk, list[Extra]]:
+    """The chunk in `data`, and the keys to carry, one dict a choice (an empty list where there are none).
+
+    Raises msgspec.ValidationError for JSON that is no chunk, and its base msgspec.DecodeError for what is no JSON.
+    """
+    try:
+        chunk = _decode_chunk(data)
+        asides: list[Extra] = []
+    except msgspec.ValidationError:
+        chunk, asides = _set_aside(_decode_any(data))
+    if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
+        asides = asides or [{}]
+        carried = {key: value for key in CARRIED if (value := getattr(chunk, key)) is not None}
+        asides[0]["chunk"] = carried | asides[0].get("chunk", {})
+    return chunk, asides
+
+
+def _set_aside(tree: Any) -> tuple[Chunk, list[Extra]]:
+    if not isinstance(tree, dict):
+        raise msgspec.ValidationError("not a JSON object")
+    root = cast("dict[str, Any]", tree)
+    top = _take_unknown(root, Chunk)
+    asides: list[Extra] = []
+    for choice in _objects(root, "choices"):
+        levels = {"choice": _take_unknown(choice, Choice), "delta": {}, "tool_call": {}, "function": {}}
+        delta: dict[str, Any] = choice.get("delta") or {}
+        levels["delta"] = _take_unknown(delta, DeltaPart)
+        for call in _objects(delta, "tool_calls"):
+            levels["tool_call"] |= _take_unknown(call, ToolCallPart)
+            levels["function"] |= _take_unknown(call.get("function") or {}, Function)
+        asides.append({level: keys for level, keys in levels.items() if keys})
+    if top:
+        asides = asides or [{}]
+        asides[0]["chunk"] = top
+    return msgspec.convert(root, Chunk), asides
+
+
+STRUCTURE: dict[str, type] = {"choices": list, "delta": dict, "tool_calls": list, "function": dict}
+"""The known keys whose value has a shape; another shape is as good as an unknown key, and costs no text beside it."""
+
+
+def _take_unknown(found: dict[str, Any], known: type[msgspec.Struct]) -> dict[str, Any]:
+    return {
+        key: found.pop(key)
+        for key, value in list(found.items())
+        if key not in known.__struct_fields__
+        or (key in STRUCTURE and value is not None and not isinstance(value, STRUCTURE[key]))
+    }
+
+
+def _objects(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects in a list of `found`; what else stands in it is dropped."""
+    if not found.get(key):
+        return []
+    found[key] = [item for item in found[key] if isinstance(item, dict)]
+    return cast("list[dict[str, Any]]", found[key])
+
+
+def content_of(choice: Choice, extra: Extra | None) -> list[Delta | ToolCallDelta]:
+    """The content in one choice of a chunk. `extra` travels with the first event; none: it stays with the caller."""
+    part = choice.delta
+    if part is None:
+        return []
+    number = choice.index if type(choice.index) is int else 0
+    if choice.logprobs is not None:
+        extra = {**(extra or {}), "choice": {"logprobs": choice.logprobs, **(extra or {}).get("choice", {})}}
+    events: list[Delta | ToolCallDelta] = []
+    texts: tuple[tuple[Any, Channel], ...] = (
+        (part.reasoning_content or part.reasoning, "reasoning"),
+        (part.content, "content"),
+        (part.refusal, "refusal"),
+    )
+    for text, channel in texts:
+        if type(text) is str and text:
+            events.append(Delta(text, channel, number, extra))
+            extra = None
+    for position, call in enumerate(part.tool_calls or ()):
+        function = call.function or Function()
+        events.append(
+            ToolCallDelta(
+                index=call.index if type(call.index) is int else position,
+                id=_text(call.id),
+                name=_text(function.name),
+                arguments=_text(function.arguments),
+                choice=number,
+                kind=_text(call.type),
+                extra=extra,
+            )
+        )
+        extra = None
+    return events
+
+
+def _text(value: Any) -> str | None:
+    return value if type(value) is str else None

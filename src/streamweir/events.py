@@ -1,0 +1,210 @@
+"""The two kinds of events a stream is made of.
+
+*Upstream* events are what a dialect's decoder reads off the wire. They are private: text in them has
+passed no guard. *Released* events are what callers and faces see. Only a release stage (the guard, or the
+explicit `streamweir.stages.release.release_unguarded`) turns the first kind into the second, and no type is
+in both unions, so that text which slipped past the guard is a type error and not an incident.
+
+All events are frozen. Released events are tagged: `msgspec.json.encode` of one is the JSON that users see.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from streamweir.report import RateLimitReport, Report, Status
+
+Channel = Literal["content", "reasoning", "refusal"]
+"""Where a piece of text belongs. Tool-call arguments travel in events of their own."""
+
+Extra = dict[str, Any]
+"""Keys of the wire that the event model does not know, by level: `chunk`, `choice`, `delta`, `function`."""
+
+
+# -- upstream, private ---------------------------------------------------------------------------------
+
+
+class Opened(msgspec.Struct, frozen=True, gc=False):
+    """The upstream accepted the request. `correlation_id` is its own name for it, where it gave one."""
+
+    correlation_id: str | None = None
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """A piece of text of one choice and channel, as received."""
+
+    text: str
+    channel: Channel = "content"
+    choice: int = 0
+    extra: Extra | None = None
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True):
+    """A piece of a tool call. `id`, `kind` and `name` come with the first piece of a call, `arguments` in pieces."""
+
+    index: int = 0
+    id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    choice: int = 0
+    kind: str | None = None
+    extra: Extra | None = None
+
+
+class Numbered(msgspec.Struct, frozen=True):
+    """One chunk that carried a sequence number, with the content events in it (none: a number without content)."""
+
+    sequence: int
+    events: tuple[Delta | ToolCallDelta, ...] = ()
+
+
+class UsageUpdate(msgspec.Struct, frozen=True):
+    """Token counts as the upstream last gave them. Later ones replace earlier ones; they are never summed."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    details: dict[str, Any] | None = None
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something on the wire that carries no text: a role, an unknown object, a skipped malformed line."""
+
+    kind: str
+    extra: Extra | None = None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the upstream's rate-limit headers said."""
+
+    rate_limit: RateLimitReport
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """The request was refused and will be sent again after `wait` seconds."""
+
+    attempt: int
+    wait: float
+    reason: str
+
+
+class End(msgspec.Struct, frozen=True):
+    """How the upstream ended: exactly one, the last event, and the signal to flush.
+
+    A stage that sees it pass adds its section to `sections`; the report stage makes the report of them.
+    `stop_reasons` maps a choice to the finish reason that the upstream gave for it.
+    """
+
+    status: Status
+    code: str | None = None
+    message: str | None = None
+    error_type: str | None = None
+    error_status: int | None = None
+    context_id: str | None = None
+    limit: str | None = None
+    cancelled_by: str | None = None
+    stop_reasons: dict[int, str] = {}
+    sections: dict[str, Any] = {}
+
+
+Upstream: TypeAlias = Opened | Delta | ToolCallDelta | Numbered | UsageUpdate | Note | Limits | Retry | End
+"""Everything a decoder, a flow or the relay itself may put into the pipeline."""
+
+
+# -- released, public ----------------------------------------------------------------------------------
+
+
+class Started(msgspec.Struct, frozen=True, tag="started", tag_field="type"):
+    """The first event of a stream that the upstream accepted (`retrying` events may precede it)."""
+
+    seq: int
+    request_id: str
+    model: str
+    dialect: str
+    correlation_id: str | None = None
+
+
+class Text(msgspec.Struct, frozen=True, tag="text", tag_field="type", omit_defaults=False):
+    """A piece of the reply. `index` counts text events only, `seq` every event of the stream, both from 0."""
+
+    seq: int
+    index: int
+    content: str
+    choice: int = 0
+    channel: Literal["content", "refusal"] = "content"
+    extra: Extra | msgspec.UnsetType = msgspec.UNSET
+
+
+class Reasoning(msgspec.Struct, frozen=True, tag="reasoning", tag_field="type"):
+    """A piece of what the model thinks aloud."""
+
+    seq: int
+    content: str
+    choice: int = 0
+    extra: Extra | msgspec.UnsetType = msgspec.UNSET
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", tag_field="type"):
+    """A piece of a tool call; `call` numbers the calls of one choice from 0."""
+
+    seq: int
+    call: int
+    choice: int = 0
+    id: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    extra: Extra | msgspec.UnsetType = msgspec.UNSET
+
+
+class Usage(msgspec.Struct, frozen=True, tag="usage", tag_field="type"):
+    """Token counts as the upstream gave them."""
+
+    seq: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Diagnostic(msgspec.Struct, frozen=True, tag="diagnostic", tag_field="type"):
+    """Something on the wire that carried no text."""
+
+    seq: int
+    kind: str
+    extra: Extra | msgspec.UnsetType = msgspec.UNSET
+
+
+class Retrying(msgspec.Struct, frozen=True, tag="retrying", tag_field="type"):
+    """The request was refused and is sent again after `wait_ms`; `attempt` is the one that failed, from 1."""
+
+    seq: int
+    attempt: int
+    wait_ms: int
+    reason: str
+
+
+class RateLimit(msgspec.Struct, frozen=True, tag="rate_limit", tag_field="type"):
+    """The upstream's request budget: `count` used of `allowed`, renewed in `reset` seconds."""
+
+    seq: int
+    count: int | None
+    allowed: int | None
+    reset: int | None
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="type"):
+    """The one last event of every stream, however it ended.
+
+    `stop_reasons` is present where a request asked for several choices, and maps each to its finish reason.
+    """
+
+    seq: int
+    report: Report
+    stop_reasons: dict[int, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+Released: TypeAlias = Started | Text | Reasoning | ToolCall | Usage | Diagnostic | Retrying | RateLimit | Ended
+"""Everything a face or a caller may see."""

@@ -1,0 +1,49 @@
+"""What the proxy speaks to its own clients: released events to bytes. Pure.
+
+A face takes released events only. That is the type system's half of the promise that nothing unguarded leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from streamweir.report import Report
+
+SENTENCES: Final[dict[str, str]] = {
+    "stream_interrupted": "The reply was cut off before its end.",
+    "upstream_lost": "The connection to the model was lost before the reply's end.",
+    "stream_stalled": "The model stopped sending before the reply's end.",
+    "stream_timed_out": "The reply took longer than it may.",
+    "stream_blocked": "The reply was blocked by a content filter.",
+    "stream_failed": "The reply failed because of an error in the proxy.",
+    "integrity_failed": "Parts of the reply were lost on the way.",
+    "protocol_error": "The model's answer could not be read.",
+    "upstream_error": "The model reported an error.",
+    "server_draining": "The server is shutting down.",
+    "slow_client": "The reply was not read fast enough.",
+    "cancelled": "The reply was cancelled.",
+}
+"""What a client is told, by code. An upstream's own words stay in the report and the log on the server's side."""
+
+RETRYABLE: Final = frozenset(("interrupted", "timed_out"))
+
+
+def told(report: Report) -> tuple[str, str]:
+    """The stable code of a stream that did not end whole, and the sentence that a client is told."""
+    code = report.error.code if report.error is not None else "stream_failed"
+    return code, SENTENCES.get(code, SENTENCES["stream_failed"])
+
+
+def retryable(report: Report) -> bool:
+    """Whether the same request may well succeed if it is sent again."""
+    return report.status in RETRYABLE or (report.error is not None and report.error.code == "server_draining")
+
+
+def public_report(report: Report) -> Report:
+    """The report as a client may see it: without the text, and without an upstream's own words."""
+    shown = report.without_text()
+    if shown.error is None:
+        return shown
+    return replace(shown, error=replace(shown.error, message=told(report)[1], context_id=None))

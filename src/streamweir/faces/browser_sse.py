@@ -1,0 +1,93 @@
+"""SSE for browsers. Wire contract 6.1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from streamweir.errors import RequestError
+from streamweir.events import Ended, Released, Text
+from streamweir.faces import public_report, retryable, told
+from streamweir.request import Message
+
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
+
+_json = msgspec.json.Encoder().encode
+
+
+class BrowserSse:
+    """Released events of one stream to SSE bytes.
+
+    `id:` numbers the events that a client sees, without holes. Reasoning, usage and diagnostics are not shown here.
+    """
+
+    __slots__ = ("_seq",)
+
+    def __init__(self) -> None:
+        self._seq = 0
+
+    def __call__(self, events: Sequence[Released]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            if type(event) is Text:
+                if event.channel == "content" and event.choice == 0:
+                    out.append(
+                        b'id: %d\ndata: {"type":"token","content":%b,"index":%d}\n\n'
+                        % (self._seq, _json(event.content), event.index)
+                    )
+                    self._seq += 1
+            elif type(event) is Ended:
+                out.append(b"id: %d\ndata: %b\n\n" % (self._seq, _json(terminal(event))))
+                self._seq += 1
+        return b"".join(out)
+
+
+def terminal(event: Ended) -> dict[str, object]:
+    """The one last message of a stream."""
+    report = event.report
+    shown = public_report(report)
+    if report.complete:
+        return {"type": "stop", "report": shown}
+    if report.status == "blocked":
+        safe = report.guard.safety_passed is not False
+        found = report.guard.pii_found and safe
+        return {"type": "blocked", "reason": "PII detected" if found else "Safety guardrail violation", "report": shown}
+    code, message = told(report)
+    return {
+        "type": "error",
+        "message": message,
+        "code": code,
+        "retryable": retryable(report),
+        "correlation_id": report.correlation_id,
+        "report": shown,
+    }
+
+
+class BrowserRequest(msgspec.Struct, rename={"configuration_id": "configurationId"}):
+    """What `POST /api/llm/stream` takes; `configurationId` names a profile. Unknown keys are ignored."""
+
+    configuration_id: str = ""
+    messages: list[Message] = []
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] | str | None = None
+    metadata: dict[str, Any] | None = None
+    conversation_id: str | None = None
+
+
+_decode_request = msgspec.json.Decoder(BrowserRequest)
+
+
+def read_request(body: bytes) -> BrowserRequest:
+    """The request in a body. Raises RequestError that says which key is wrong and what it should be."""
+    try:
+        request = _decode_request.decode(body)
+    except msgspec.ValidationError as error:
+        raise RequestError(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {error}") from None
+    if not request.configuration_id or not request.messages:
+        raise RequestError("configurationId and messages are required")
+    return request

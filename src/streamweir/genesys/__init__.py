@@ -1,0 +1,1 @@
+"""What is true of the Genesys Cloud platform, whichever dialect is spoken. Pure."""

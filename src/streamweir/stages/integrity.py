@@ -1,0 +1,158 @@
+"""Sequence numbers: gaps, duplicates, disorder. Text keeps its order of arrival; a number seen before is dropped."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from streamweir.events import Delta, End, Numbered, ToolCallDelta, Upstream
+from streamweir.report import WHOLE, IntegrityReport
+
+RATIO_FROM = 20
+"""Chunks before the ratio means anything in mid-stream; with fewer, one late chunk looks like a tenth of the reply."""
+
+MAX_HELD = 1_000
+"""Separate gaps, and numbers without content, that are kept: they are memory, and the numbers are the peer's choice."""
+
+OnGaps = Literal["fail", "ignore"]
+
+
+class Integrity:
+    """The stage. `on_gaps` "fail" ends the stream when more than `max_gap_ratio` of the numbers are missing.
+
+    A number may come on a chunk without content (some gateways number the role chunk too). Such a number is not
+    missing, and content may still come under it.
+    """
+
+    __slots__ = (
+        "_blanks",
+        "_duplicates",
+        "_first",
+        "_gaps",
+        "_last",
+        "_max_ratio",
+        "_missing",
+        "_on_gaps",
+        "_out_of_order",
+        "_received",
+        "_unnumbered",
+    )
+
+    def __init__(self, on_gaps: OnGaps = "fail", max_gap_ratio: float = 0.05) -> None:
+        self._on_gaps = on_gaps
+        self._max_ratio = max_gap_ratio
+        self._first: int | None = None
+        self._last = -1
+        self._gaps: list[tuple[int, int]] = []
+        self._blanks: set[int] = set()
+        self._missing = 0
+        self._received = 0
+        self._duplicates = 0
+        self._out_of_order = 0
+        self._unnumbered = False
+
+    def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
+        out: list[Upstream] = []
+        for event in events:
+            kind = type(event)
+            if kind is Delta or kind is ToolCallDelta:
+                self._unnumbered = True
+                out.append(event)
+            elif type(event) is Numbered:
+                out += self._number(event)
+                if self._on_gaps == "fail" and self._too_many(event.sequence):
+                    out.append(self._failed(End("completed")))
+                    break
+            elif type(event) is End:
+                out.append(self._close(event))
+            else:
+                out.append(event)
+        return out
+
+    @property
+    def ratio(self) -> float:
+        """Missing numbers of all that should have come."""
+        return self._missing / (self._missing + self._received) if self._missing else 0.0
+
+    def report(self) -> IntegrityReport:
+        """The section of the report; the hash of the text is added where the text is."""
+        clean = not (self._gaps or self._out_of_order or self._unnumbered)
+        return IntegrityReport(
+            first_sequence=self._first,
+            last_sequence=self._last if self._received else None,
+            gaps=list(self._gaps),
+            duplicates=self._duplicates,
+            out_of_order=self._out_of_order,
+            gap_ratio=round(self.ratio, 4),
+            verified=clean if self._received else None,
+        )
+
+    def _number(self, event: Numbered) -> Sequence[Upstream]:
+        number = event.sequence
+        if not event.events:
+            self._blank(number)
+            return ()
+        if number > self._last:
+            if number > self._last + 1:
+                self._open_gap(self._last + 1, number - 1)
+            self._last = number
+        elif self._close_gap(number):
+            self._out_of_order += 1
+        elif number in self._blanks:
+            self._blanks.remove(number)
+        else:
+            self._duplicates += 1
+            return ()
+        if self._first is None:
+            self._first = number
+        self._received += 1
+        return event.events
+
+    def _blank(self, number: int) -> None:
+        if number <= self._last and not self._close_gap(number):
+            return
+        if len(self._blanks) < MAX_HELD:
+            self._blanks.add(number)
+
+    def _open_gap(self, start: int, end: int) -> None:
+        for blank in sorted(b for b in self._blanks if start <= b <= end):
+            if blank > start:
+                self._gaps.append((start, blank - 1))
+            start = blank + 1
+        if start <= end:
+            self._gaps.append((start, end))
+        self._missing = sum(last - first + 1 for first, last in self._gaps)
+
+    def _close_gap(self, number: int) -> bool:
+        at = bisect_right(self._gaps, number, key=lambda gap: gap[0]) - 1
+        if at < 0 or number > self._gaps[at][1]:
+            return False
+        first, last = self._gaps.pop(at)
+        self._gaps[at:at] = [gap for gap in ((first, number - 1), (number + 1, last)) if gap[0] <= gap[1]]
+        self._missing -= 1
+        return True
+
+    def _too_many(self, number: int) -> bool:
+        if len(self._gaps) > MAX_HELD:
+            return True
+        return self._received >= RATIO_FROM and bool(self._gaps) and self.ratio > self._max_ratio
+
+    def _close(self, end: End) -> End:
+        if end.status in WHOLE and self._on_gaps == "fail" and self.ratio > self._max_ratio:
+            return self._failed(end)
+        end.sections["integrity"] = self.report()
+        return end
+
+    def _failed(self, end: End) -> End:
+        missing, whole = self._missing, self._missing + self._received
+        return msgspec.structs.replace(
+            end,
+            status="failed",
+            code="integrity_failed",
+            message=f"{missing} of {whole} chunks never arrived: more than max_gap_ratio = {self._max_ratio:g} allows",
+            error_type="StreamIntegrityError",
+            sections={**end.sections, "integrity": self.report()},
+        )

@@ -1,0 +1,112 @@
+"""Time limits of one stream. Pure: the time is an argument, in seconds on a monotonic clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from streamweir.events import Delta, End, ToolCallDelta, Upstream
+
+NEVER = float("inf")
+
+
+class TimeLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds. 0 turns a limit off. Defaults and meanings are the wire contract's (section 3)."""
+
+    connect: float = 10.0
+    first_token_timeout: float = 20.0
+    idle_timeout: float = 30.0
+    inactivity_timeout: float = 30.0
+    deadline: float = 120.0
+
+
+class Limits:
+    """Watches one stream: a stage (content passes through it unchanged) and a clock's ear.
+
+    `called_at` is when the caller asked, `sent_at` when the request went out. While our own reader has paused the
+    upstream, silence is not the upstream's: only the deadline runs on.
+    """
+
+    __slots__ = ("_any_at", "_content_at", "_deadline_at", "_first_by", "_limits", "_paused_at")
+
+    def __init__(self, limits: TimeLimits, called_at: float, sent_at: float) -> None:
+        self._limits = limits
+        self._any_at = sent_at
+        self._content_at: float | None = None
+        self._paused_at: float | None = None
+        self._first_by = sent_at + (limits.first_token_timeout or NEVER)
+        self._deadline_at = called_at + (limits.deadline or NEVER)
+
+    def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
+        for event in events:
+            kind = type(event)
+            if kind is Delta or kind is ToolCallDelta:
+                self._content_at = now
+                break
+        return events
+
+    def heard(self, now: float) -> None:
+        """Bytes came, whatever they were."""
+        self._any_at = now
+
+    def pause(self, now: float) -> None:
+        """We stopped reading."""
+        if self._paused_at is None:
+            self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """We read again: the time in between counts for no silence."""
+        if self._paused_at is None:
+            return
+        lost = now - self._paused_at
+        self._paused_at = None
+        self._any_at += lost
+        self._first_by += lost
+        if self._content_at is not None:
+            self._content_at += lost
+
+    @property
+    def due(self) -> float:
+        """When a limit runs out, if nothing more comes."""
+        return min(at for _, at in self._running())
+
+    def expired(self, now: float) -> End | None:
+        """The end of the stream where a limit has run out by `now`."""
+        for name, at in self._running():
+            if at <= now:
+                return timed_out(name, self._limits)
+        return None
+
+    def _running(self) -> list[tuple[str, float]]:
+        running = [("deadline", self._deadline_at)]
+        if self._paused_at is not None:
+            return running
+        if self._content_at is None:
+            running.append(("first_token_timeout", self._first_by))
+        elif self._limits.idle_timeout:
+            running.append(("idle_timeout", self._content_at + self._limits.idle_timeout))
+        if self._limits.inactivity_timeout:
+            running.append(("inactivity_timeout", self._any_at + self._limits.inactivity_timeout))
+        return running
+
+
+SENTENCES = {
+    "connect": "no connection within {0:g} s",
+    "deadline": "not finished within the deadline of {0:g} s",
+    "first_token_timeout": "no first content within {0:g} s",
+    "idle_timeout": "no content for {0:g} s",
+    "inactivity_timeout": "not a byte for {0:g} s",
+}
+
+
+def timed_out(limit: str, limits: TimeLimits) -> End:
+    """The end of a stream by the time limit of that name."""
+    stalled = limit in ("idle_timeout", "inactivity_timeout")
+    return End(
+        "timed_out",
+        code="stream_stalled" if stalled else "stream_timed_out",
+        message=f"{SENTENCES[limit].format(getattr(limits, limit))} ({limit})",
+        error_type="StreamStalled" if stalled else "StreamTimedOut",
+        limit=limit,
+    )

@@ -1,0 +1,99 @@
+"""Measures: when content came, how much, and how even. Kept in bounded memory, worked out once at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamweir.events import Delta, End, Limits, Note, ToolCallDelta, Upstream, UsageUpdate
+from streamweir.report import RateLimitReport, TimingReport
+
+SUBDIVISIONS = 4
+"""Bits below a gap's leading one that its class keeps: 16 classes a doubling, so that a percentile is exact to 4 %."""
+
+
+class Measure:
+    """The stage. `called_at` is when the caller asked, so that token fetch, retries and waiting all count."""
+
+    __slots__ = ("_called_at", "_chunks", "_first_at", "_gaps", "_last_at", "_notes", "_rate_limit", "_usage")
+
+    def __init__(self, called_at: float) -> None:
+        self._called_at = called_at
+        self._first_at: float | None = None
+        self._last_at = called_at
+        self._gaps: dict[int, int] = {}
+        self._chunks = 0
+        self._notes = 0
+        self._usage: UsageUpdate | None = None
+        self._rate_limit = RateLimitReport()
+
+    def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
+        content = 0
+        for event in events:
+            kind = type(event)
+            if kind is Delta or kind is ToolCallDelta:
+                content += 1
+            elif type(event) is End:
+                self._arrive(content, now)
+                content = 0
+                self._close(event, now)
+            elif type(event) is UsageUpdate:
+                self._usage = event
+            elif kind is Note:
+                self._notes += 1
+            elif type(event) is Limits:
+                self._rate_limit = event.rate_limit
+        if content:
+            self._arrive(content, now)
+        return events
+
+    def _arrive(self, content: int, now: float) -> None:
+        if not content:
+            return
+        if self._first_at is None:
+            self._first_at = now
+            together = content - 1
+        else:
+            size = gap_class(int((now - self._last_at) * 1e6))
+            self._gaps[size] = self._gaps.get(size, 0) + 1
+            together = content - 1
+        if together:
+            self._gaps[0] = self._gaps.get(0, 0) + together
+        self._last_at = now
+        self._chunks += content
+
+    def _close(self, end: End, now: float) -> None:
+        first = self._first_at
+        timing = TimingReport(total_ms=milliseconds(now - self._called_at))
+        if first is not None:
+            timing.first_token_ms = milliseconds(first - self._called_at)
+            if self._chunks > 1:
+                timing.gap_mean_ms = milliseconds((self._last_at - first) / (self._chunks - 1))
+                timing.gap_p95_ms = round(percentile(self._gaps, 0.95) / 1000, 3)
+        end.sections["timing"] = timing
+        end.sections["generating"] = self._last_at - first if first is not None else 0.0
+        end.sections["chunks"] = self._chunks
+        end.sections["diagnostics"] = self._notes
+        end.sections["usage"] = self._usage
+        end.sections["rate_limit"] = self._rate_limit
+
+
+def milliseconds(seconds: float) -> float:
+    """Milliseconds to the microsecond."""
+    return round(seconds * 1000, 3)
+
+
+def gap_class(microseconds: int) -> int:
+    """The class of a gap: its size rounded down to SUBDIVISIONS bits behind the leading one."""
+    shift = microseconds.bit_length() - 1 - SUBDIVISIONS
+    return microseconds if shift <= 0 else (microseconds >> shift) << shift
+
+
+def percentile(classes: dict[int, int], part: float) -> float:
+    """The value, in the unit of the classes, below which `part` of the counted ones lie: the middle of its class."""
+    below = part * sum(classes.values())
+    for size in sorted(classes):
+        below -= classes[size]
+        if below <= 0:
+            shift = size.bit_length() - 1 - SUBDIVISIONS
+            return size + ((1 << shift) - 1) / 2 if shift > 0 else float(size)
+    return 0.0

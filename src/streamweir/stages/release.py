@@ -1,0 +1,106 @@
+"""The place of the guard, with no guard in it: private events become released ones, unread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from streamweir.events import (
+    Delta,
+    Diagnostic,
+    End,
+    Extra,
+    Limits,
+    Note,
+    Opened,
+    RateLimit,
+    Reasoning,
+    Released,
+    Retry,
+    Retrying,
+    Started,
+    Text,
+    ToolCall,
+    ToolCallDelta,
+    Upstream,
+    Usage,
+    UsageUpdate,
+)
+from streamweir.report import GuardReport
+from streamweir.stages import Stage
+
+
+def release_unguarded(*, request_id: str, model: str, dialect: str) -> Stage[Upstream, Released | End]:
+    """A stage that releases everything as it came, for callers who chose `guard = "off"`."""
+    return Unguarded(request_id, model, dialect)
+
+
+class Unguarded:
+    """Numbers the released events of one stream. Made by `release_unguarded`, the name that reviews look for."""
+
+    __slots__ = ("_dialect", "_index", "_model", "_request_id", "_seq")
+
+    def __init__(self, request_id: str, model: str, dialect: str) -> None:
+        self._request_id = request_id
+        self._model = model
+        self._dialect = dialect
+        self._seq = 0
+        self._index = 0
+
+    def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Released | End]:
+        out: list[Released | End] = []
+        for event in events:
+            if type(event) is Delta:
+                out.append(self._text(event))
+            elif type(event) is End:
+                event.sections["guard"] = GuardReport(mode="off")
+                out.append(event)
+            else:
+                out.append(self._other(event))
+        return out
+
+    def _text(self, event: Delta) -> Text | Reasoning:
+        seq = self._seq
+        self._seq = seq + 1
+        extra = carried(event.extra)
+        if event.channel == "reasoning":
+            return Reasoning(seq, event.text, event.choice, extra)
+        index = self._index
+        self._index = index + 1
+        return Text(seq, index, event.text, event.choice, event.channel, extra)
+
+    def _other(self, event: Upstream) -> Released:
+        seq = self._seq
+        self._seq += 1
+        match event:
+            case ToolCallDelta():
+                return ToolCall(
+                    seq,
+                    event.index,
+                    event.choice,
+                    event.id,
+                    event.kind,
+                    event.name,
+                    event.arguments,
+                    carried(event.extra),
+                )
+            case Opened():
+                return Started(seq, self._request_id, self._model, self._dialect, event.correlation_id)
+            case UsageUpdate():
+                details = msgspec.UNSET if event.details is None else event.details
+                return Usage(seq, event.prompt_tokens, event.completion_tokens, event.total_tokens, details)
+            case Note():
+                return Diagnostic(seq, event.kind, carried(event.extra))
+            case Limits():
+                said = event.rate_limit
+                return RateLimit(seq, said.count, said.allowed, said.reset)
+            case Retry():
+                return Retrying(seq, event.attempt, round(event.wait * 1000), event.reason)
+            case _:
+                raise TypeError(f"{type(event).__name__} cannot be released")
+
+
+def carried(extra: Extra | None) -> Extra | msgspec.UnsetType:
+    """Unknown keys as a released event holds them."""
+    return msgspec.UNSET if extra is None else extra

@@ -1,0 +1,137 @@
+"""HTTP/1.1 as a client speaks it: a request to bytes, an answer's bytes to its head and body. Pure.
+
+The parser is httptools (llhttp). It calls back once per HTTP chunk; `feed` gathers what one read held, so that
+everything downstream runs once per socket read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import httptools  # type: ignore[import-untyped,unused-ignore]
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of status line and headers; servers commonly send under 2 KiB."""
+
+NOT_IN_A_HEADER: Final = ("\r", "\n", "\0")
+
+
+class HttpError(Exception):
+    """The peer's bytes are not HTTP/1.1."""
+
+
+def encode_request(
+    method: str, target: str, host: str, headers: Iterable[tuple[str, str]], body: bytes | None = None
+) -> bytes:
+    """A request as bytes. Raises ValueError for a header that would inject another line."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
+    for name, value in headers:
+        if any(character in name or character in value for character in NOT_IN_A_HEADER):
+            raise ValueError(f"header {name!r} holds a line end or a NUL: remove it")
+        lines.append(f"{name}: {value}")
+    if any(character in target or character in host for character in (*NOT_IN_A_HEADER, " ")):
+        raise ValueError("the request target holds a space, a line end or a NUL: remove it")
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    # Latin-1 is what a header may carry on the wire (RFC 9110, 5.5)
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")
+
+
+class Answer:
+    """The answer to one request, read as it arrives.
+
+    `status` is 0 until the head is complete; header names are lower case, and of a repeated header the values are
+    joined by a comma. `complete` says that the message has ended by its own framing. Interim 1xx answers are
+    passed over.
+    """
+
+    __slots__ = (
+        "_body",
+        "_head_bytes",
+        "_interim",
+        "_parser",
+        "complete",
+        "framed",
+        "headers",
+        "reusable",
+        "started",
+        "status",
+        "trailing",
+    )
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self._head_bytes = 0
+        self._interim = False
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.framed = False
+        self.complete = False
+        self.reusable = False
+        self.started = False
+        self.trailing = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The body bytes in `data`. Raises HttpError; what the body held before the fault is in `salvage()`."""
+        if self.complete:
+            self.trailing = self.trailing or bool(data)
+            return b""
+        self.started = True
+        if not self.status:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            # llhttp refuses bytes after a message that closes; they are no part of the answer
+            if not self._ended():
+                raise HttpError(f"the answer is not HTTP/1.1: {error}") from None
+            self.trailing = True
+        if not self.status and self._head_bytes > MAX_HEAD:
+            raise HttpError(f"the answer's headers have over {MAX_HEAD} bytes")
+        return self.salvage()
+
+    def _ended(self) -> bool:
+        return self.complete
+
+    def salvage(self) -> bytes:
+        """The body bytes gathered and not yet handed out."""
+        body = self._body
+        if not body:
+            return b""
+        data = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        return data
+
+    def on_message_begin(self) -> None:
+        self.trailing = self.complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.complete:
+            return
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim = True
+            self.headers = {}
+            return
+        self._interim = False
+        self.status = status
+        self.framed = "content-length" in self.headers or "chunked" in self.headers.get("transfer-encoding", "").lower()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.complete:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._interim or self.complete:
+            return
+        self.complete = True
+        self.reusable = self._parser.should_keep_alive()

@@ -1,0 +1,98 @@
+"""Newline-delimited JSON as gateways really send it: complete JSON values in order, whatever stands between them."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from streamweir.wire.sse import MAX_EVENT, Malformed
+
+Mode = Literal["between", "nested", "string", "escape", "loose"]
+
+STOPS: dict[Mode, re.Pattern[bytes]] = {
+    "between": re.compile(rb"[^ \t\r\n]"),
+    "nested": re.compile(rb'["{}\[\]]'),
+    "string": re.compile(rb'["\\\n]'),
+    "escape": re.compile(rb"(?s:.)"),
+    "loose": re.compile(rb"[\r\n{\[]"),
+}
+"""The next byte that matters in each mode. "loose" is what stands outside objects and arrays: a scalar, or no JSON."""
+
+
+class Value(msgspec.Struct, frozen=True, gc=False):
+    """The text of one JSON value: its brackets are balanced, and it is not yet known to be valid."""
+
+    data: str
+
+
+Frame: TypeAlias = Value | Malformed
+
+
+class NdjsonDecoder:
+    """Body bytes to JSON values.
+
+    A line may hold several values back to back, and a value may span lines. A raw line end inside a string is no
+    JSON: the broken value is handed out as it stands, and decoding goes on behind it. Every byte is scanned once,
+    and the same frames come out under every chunking.
+    """
+
+    __slots__ = ("_broken", "_depth", "_held", "_max", "_mode")
+
+    def __init__(self, max_event: int = MAX_EVENT) -> None:
+        self._max = max_event
+        self._held = bytearray()
+        self._depth = 0
+        self._mode: Mode = "between"
+        self._broken = False
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The values that `data` completes."""
+        frames: list[Frame] = []
+        at = 0
+        while not self._broken and at < len(data):
+            found = STOPS[self._mode].search(data, at)
+            end = found.end() if found else len(data)
+            done = found is not None and self._step(data[found.start()])
+            if done and self._mode == "loose":
+                end -= 1  # the byte that ends a loose run belongs to what follows
+            if self._mode != "between" or done:
+                self._held += data[found.start() if found and not self._held else at : end]
+            if len(self._held) > self._max:
+                self._broken = True
+                frames.append(Malformed(f"an object of the stream has more than {self._max} bytes"))
+            elif done:
+                frames.append(self._take())
+            at = end
+        return frames
+
+    def end(self) -> list[Frame]:
+        """What an unterminated last line holds."""
+        return [self._take()] if self._held and not self._broken else []
+
+    def _step(self, byte: int) -> bool:
+        """Move on at a byte that matters; True where a value is complete with it."""
+        if self._mode == "between":
+            self._mode, self._depth = ("nested", 1) if byte in b"{[" else ("loose", 0)
+        elif self._mode == "nested":
+            if byte == 0x22:
+                self._mode = "string"
+            else:
+                self._depth += 1 if byte in b"{[" else -1
+                return self._depth == 0
+        elif self._mode == "string":
+            if byte == 0x0A:
+                return True
+            self._mode = "escape" if byte == 0x5C else "nested"
+        elif self._mode == "escape":
+            self._mode = "string"
+        else:
+            return True
+        return False
+
+    def _take(self) -> Value:
+        value = Value(self._held.decode("utf-8", "replace").strip())
+        self._held.clear()
+        self._mode = "between"
+        return value

@@ -1,0 +1,123 @@
+"""Server-sent events, decoded and encoded as the WHATWG HTML standard says ("Parsing an event stream")."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from streamweir.wire.lines import LineSplitter
+
+MAX_EVENT = 1024 * 1024
+"""Bytes that one line, or the data of one event, may have. A reply's chunk has some hundred; a megabyte is an attack
+or a server that does not speak SSE, and held text is memory."""
+
+MAX_RETRY_DIGITS = 15
+"""Python refuses to parse unbounded digits; 15 are thirty thousand years."""
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One dispatched event. `id` is the last event id as of this event."""
+
+    data: str
+    event: str = "message"
+    id: str = ""
+
+
+class Malformed(msgspec.Struct, frozen=True, gc=False):
+    """The last frame of a stream that broke the framing; nothing follows it."""
+
+    message: str
+
+
+Frame: TypeAlias = Event | Malformed
+
+
+class SseDecoder:
+    """Body bytes to events. The same frames come out under every chunking; nothing is raised.
+
+    `retry` is the reconnection time that the stream last set, in milliseconds.
+    """
+
+    __slots__ = ("_bom", "_broken", "_data", "_event", "_id", "_lines", "_max", "_size", "retry")
+
+    def __init__(self, max_event: int = MAX_EVENT) -> None:
+        self._max = max_event
+        self._lines = LineSplitter()
+        self._bom: bytes | None = b""
+        self._data: list[str] = []
+        self._size = 0
+        self._event = ""
+        self._id = ""
+        self.retry: int | None = None
+        self._broken = False
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The events that `data` completes. An event unfinished at the end of the stream is dropped, as it must be."""
+        if self._broken:
+            return []
+        if self._bom is not None:
+            data = self._without_bom(data)
+        frames: list[Frame] = []
+        for line in self._lines.feed(data):
+            if not line:
+                if self._data:
+                    frames.append(Event("\n".join(self._data), self._event or "message", self._id))
+                    self._data.clear()
+                    self._size = 0
+                self._event = ""
+                continue
+            if len(line) > self._max:
+                return self._break(frames)
+            if line.startswith(b"data:"):
+                value = line[6:] if line.startswith(b" ", 5) else line[5:]
+                self._size += len(value) + 1
+                if self._size > self._max:
+                    return self._break(frames)
+                self._data.append(value.decode("utf-8", "replace"))
+            else:
+                self._field(line)
+        if self._lines.held > self._max:
+            return self._break(frames)
+        return frames
+
+    def _field(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"event":
+            self._event = value.decode("utf-8", "replace")
+        elif name == b"data":
+            self._data.append("")
+            self._size += 1
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value) <= MAX_RETRY_DIGITS:
+            self.retry = int(value)
+
+    def _without_bom(self, data: bytes) -> bytes:
+        start = (self._bom or b"") + data
+        if len(start) < len(BOM) and BOM.startswith(start):
+            self._bom = start
+            return b""
+        self._bom = None
+        return start.removeprefix(BOM)
+
+    def _break(self, frames: list[Frame]) -> list[Frame]:
+        self._broken = True
+        frames.append(Malformed(f"an event of the stream has more than {self._max} bytes"))
+        return frames
+
+
+def encode_event(data: str, *, event: str = "", id: str = "", retry: int | None = None) -> bytes:
+    """One event as bytes. `event` and `id` must hold no line end; line ends in `data` become several data lines."""
+    head = (f"event: {event}\n" if event else "") + (f"id: {id}\n" if id else "")
+    head += f"retry: {retry}\n" if retry is not None else ""
+    lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return (head + "".join(f"data: {line}\n" for line in lines) + "\n").encode()
+
+
+def encode_comment(text: str = "") -> bytes:
+    """A comment line, which keeps a connection alive and says nothing to the decoder."""
+    return f": {text}\n\n".encode()
