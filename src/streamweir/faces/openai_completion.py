@@ -111,9 +111,7 @@ def _carry(top: dict[str, Any], choice: dict[str, Any], extra: dict[str, Any]) -
 def _joined(old: Any, new: Any) -> Any:
     """Two values of one carried key: lists (logprobs) are joined, objects merged, of anything else the later counts."""
     if isinstance(old, list) and isinstance(new, list):
-        first: list[Any] = old
-        second: list[Any] = new
-        return first + second
+        return [*old, *new]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(old, dict) and isinstance(new, dict):
         left, right = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
         return left | {key: _joined(left.get(key), value) for key, value in right.items()}
