@@ -156,9 +156,10 @@ class StreamStalled(StreamError):
 
 
 class StreamTimedOut(StreamError):
-    """No first content within `first_token_timeout`, or not done by the `deadline`."""
+    """No first content within `first_token_timeout`, or not done by the `deadline`; `limit` names which."""
 
     retryable = True
+    limit: str | None = None
 
 
 class StreamBlocked(StreamError):
@@ -206,9 +207,12 @@ def stream_error(report: Report) -> StreamError:
     error = report.error
     found = globals().get(error.type) if error is not None else None
     kind: type[StreamError] = found if isinstance(found, type) and issubclass(found, StreamError) else StreamFailed
-    return kind(
+    raised = kind(
         error.message if error is not None else f"the stream ended as {report.status}",
         report=report,
         correlation_id=report.correlation_id,
         code=error.code if error is not None else None,
     )
+    if isinstance(raised, StreamTimedOut) and error is not None:
+        raised.limit = error.limit
+    return raised

@@ -88,9 +88,9 @@ class Relay(Generic[Out]):
         """End the stream from outside; a stream that has ended stays as it ended."""
         return self._pass((ended_by(cause, detail),), now)
 
-    def refuse(self, error: StreamweirError, now: float) -> Out:
-        """End a stream that never began, with the error that its caller gets."""
-        return self._pass((ended_by_error(error),), now)
+    def refuse(self, error: StreamweirError, before: Sequence[Upstream], now: float) -> Out:
+        """End a stream that never began, with the error that its caller gets; `before` is what happened on the way."""
+        return self._pass((*before, ended_by_error(error)), now)
 
     def pause(self, now: float) -> None:
         """The sink is full and the upstream is not read: its silence does not count."""

@@ -1,0 +1,149 @@
+"""`streamweir chat`: one completion to stdout, token by token."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from streamweir.cli.exits import exit_code_of, say
+from streamweir.cli.meter import Meter
+from streamweir.cli.run import run
+from streamweir.client.aio import AsyncGateway
+from streamweir.client.stream import AsyncStream
+from streamweir.config import seconds
+from streamweir.dialects import BUILTIN
+from streamweir.errors import RequestError, StreamweirError
+from streamweir.events import Text
+
+TIMES = ("first_token_timeout", "idle_timeout", "deadline")
+
+
+@click.command("chat", short_help="one completion to stdout, token by token")
+@click.argument("prompt", required=False)
+@click.option("-m", "--model", help="the model to ask (default: the profile's, or STREAMWEIR_MODEL)")
+@click.option("-s", "--system", help="a system message")
+@click.option("--dialect", type=click.Choice(sorted(BUILTIN)), help="the upstream's streaming contract")
+@click.option("--base-url", help="the upstream's address, such as http://127.0.0.1:8788")
+@click.option("--region", help="a Genesys Cloud region, such as us-west-2 or usw2.pure.cloud")
+@click.option("--client-id", help="OAuth client id; its secret comes from the environment only")
+@click.option("--token-url", help="the token endpoint, where it is not the usual one")
+@click.option("--login", type=click.Choice(["platform", "api-body", "api-basic", "login-v2"]), help="the login form")
+@click.option("--api-key-env", metavar="NAME", help="the variable that holds the API key (openai dialect)")
+@click.option("--profile", help="a profile of the configuration")
+@click.option("-c", "--config", metavar="FILE", help="configuration")
+@click.option("-t", "--temperature", type=float, help="from 0 to 2")
+@click.option("--max-tokens", type=int)
+@click.option("--stop", multiple=True, metavar="TEXT", help="a text that ends the reply; may be repeated")
+@click.option("--metadata", multiple=True, metavar="K=V", help="metadata of the request; may be repeated")
+@click.option(
+    "--option", multiple=True, metavar="K=V", help="another key of the body, V as JSON or text; may be repeated"
+)
+@click.option("--first-token-timeout", metavar="TIME", help="such as 20s; 0 turns it off")
+@click.option("--idle-timeout", metavar="TIME")
+@click.option("--deadline", metavar="TIME")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object at the end: the report")
+@click.option("--jsonl", is_flag=True, help="one event a line, `ended` last")
+@click.option("-q", "--quiet", is_flag=True, help="no meter and no notes on stderr")
+def command(prompt: str | None, **flags: Any) -> None:
+    """Ask for one completion. What comes on stdin is appended to PROMPT.
+
+    The exit code says how the stream ended; partial text is printed all the same.
+    """
+    if flags["as_json"] and flags["jsonl"]:
+        raise click.UsageError("--json and --jsonl exclude each other: give one")
+    sys.exit(run(_chat(_prompt(prompt), flags)))
+
+
+def _prompt(given: str | None) -> str:
+    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    prompt = "\n".join(part for part in (given, piped.strip()) if part)
+    if not prompt:
+        raise click.UsageError("no prompt: give one as an argument, or on stdin")
+    return prompt
+
+
+async def _chat(prompt: str, flags: dict[str, Any]) -> int:
+    upstream = ("dialect", "base_url", "region", "client_id", "token_url", "login", "api_key_env", "profile", "config")
+    times = {name: seconds(flags[name], f"--{name.replace('_', '-')}") for name in TIMES if flags[name] is not None}
+    messages = [{"role": "user", "content": prompt}]
+    if flags["system"]:
+        messages.insert(0, {"role": "system", "content": flags["system"]})
+    async with AsyncGateway(**{name: flags[name] for name in upstream}) as gateway:
+        if not flags["quiet"]:
+            for note in gateway.notes:
+                say(note)
+        stream = gateway.stream(
+            messages=messages,
+            model=flags["model"],
+            temperature=flags["temperature"],
+            max_tokens=flags["max_tokens"],
+            stop=flags["stop"],
+            metadata=_pairs("--metadata", flags["metadata"]),
+            options={key: _value(value) for key, value in _pairs("--option", flags["option"]).items()},
+            **times,
+        )
+        return await _print(stream, flags)
+
+
+async def _print(stream: AsyncStream, flags: dict[str, Any]) -> int:
+    meter = Meter(shown=sys.stderr.isatty() and not flags["quiet"])
+    plain = not (flags["as_json"] or flags["jsonl"])
+    error: StreamweirError | None = None
+    try:
+        async with stream:
+            async for event in stream:
+                if flags["jsonl"]:
+                    _write(msgspec.json.encode(event) + b"\n")
+                elif plain and type(event) is Text and event.channel == "content":
+                    meter.clear()
+                    _write(event.content.encode("utf-8", "replace"))
+                    meter.token(event.content)
+    except RequestError:
+        raise
+    except StreamweirError as raised:
+        error = raised
+    report = error.report if error is not None else stream.report
+    if plain and report is not None and report.text:
+        _write(b"\n")
+    if report is not None:
+        if flags["as_json"]:
+            _write(msgspec.json.encode(report) + b"\n")
+        elif flags["jsonl"] and error is not None and report.chunks == 0 and report.attempts and not stream.opened:
+            for event in stream.unread:
+                _write(msgspec.json.encode(event) + b"\n")
+        meter.end(report)
+        if report.status == "truncated" and not flags["quiet"]:
+            say("the reply ended at the token limit (max_tokens)")
+    if error is None:
+        return 0
+    say(f"error: {error.message}")
+    return exit_code_of(error)
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _pairs(flag: str, given: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise click.UsageError(f"{flag} {pair!r} is no pair: write {flag} KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+__all__ = ["command", "os"]

@@ -1,0 +1,206 @@
+"""Configuration: `streamweir.toml`, read and checked whole, so that a mistake in it is found at the start."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+
+from streamweir.dialects import BUILTIN
+from streamweir.errors import ConfigError
+from streamweir.genesys.login import Login
+from streamweir.stages.limits import TimeLimits
+
+Duration = float | str
+"""Seconds, or a number with a unit: "250ms", "20s", "2m", "1h"."""
+
+FILE = "streamweir.toml"
+LIMITS = ("connect", "first_token_timeout", "idle_timeout", "inactivity_timeout", "deadline")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+RESERVED = ("guards", "live", "webhooks", "vectors")
+"""Sections that the interface names and this version does not have yet."""
+
+
+class UpstreamTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[upstreams.NAME]`."""
+
+    dialect: str = "sse-gateway"
+    region: str | None = None
+    base_url: str | None = None
+    client_id: str | None = None
+    client_id_env: str | None = None
+    client_secret: str | None = None
+    client_secret_env: str | None = None
+    client_secret_file: str | None = None
+    access_token: str | None = None
+    api_key: str | None = None
+    api_key_env: str | None = None
+    login: Login | None = None
+    token_url: str | None = None
+    path: str | None = None
+    scopes: list[str] | None = None
+    headers: dict[str, str] = {}
+    ca_file: str | None = None
+    schema: Literal["lenient", "strict"] = "lenient"
+    malformed: Literal["fail", "skip"] = "fail"
+    end_marker: Literal["done", "finish_reason"] = "done"
+    on_gaps: Literal["fail", "ignore"] = "fail"
+    max_gap_ratio: float = 0.05
+    max_tries: int = 3
+    connect: Duration | None = None
+    first_token_timeout: Duration | None = None
+    idle_timeout: Duration | None = None
+    inactivity_timeout: Duration | None = None
+    deadline: Duration | None = None
+
+
+class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[profiles.NAME]`: what clients call a model, or a configurationId."""
+
+    upstream: str
+    model: str
+    guard: str = "off"
+    system: str | None = None
+    options: dict[str, Any] = {}
+    connect: Duration | None = None
+    first_token_timeout: Duration | None = None
+    idle_timeout: Duration | None = None
+    inactivity_timeout: Duration | None = None
+    deadline: Duration | None = None
+
+
+class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[server]`."""
+
+    default_profile: str | None = None
+    origins: list[str] = []
+    body_limit: int = 4 * 1024 * 1024
+
+
+class RecordsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[records]`: reserved. Only `url = "off"` is taken, which is how this version behaves."""
+
+    url: Literal["off"] = "off"
+
+
+class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A whole `streamweir.toml`."""
+
+    upstreams: dict[str, UpstreamTable] = {}
+    profiles: dict[str, ProfileTable] = {}
+    server: ServerTable = msgspec.field(default_factory=ServerTable)
+    records: RecordsTable = msgspec.field(default_factory=RecordsTable)
+
+
+def load_text(text: str, where: str = FILE) -> Config:
+    """A configuration from TOML. Raises ConfigError that says where, what, and what was probably meant."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not TOML: {error}") from None
+    _known_keys(tree, Config, where, "")
+    try:
+        config = msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {readable(str(error))}") from None
+    for name, profile in config.profiles.items():
+        if profile.upstream not in config.upstreams:
+            raise ConfigError(
+                f"{where}: profiles.{name}.upstream is {profile.upstream!r}, "
+                f"{among(profile.upstream, config.upstreams)}"
+            )
+        if profile.guard != "off":
+            raise ConfigError(
+                f"{where}: profiles.{name}.guard is {profile.guard!r}, and this version has no guard yet: "
+                'set guard = "off" if text may pass unread'
+            )
+    default = config.server.default_profile
+    if default is not None and default not in config.profiles:
+        raise ConfigError(f"{where}: server.default_profile is {default!r}, {among(default, config.profiles)}")
+    for name, upstream in config.upstreams.items():
+        if upstream.dialect not in BUILTIN:
+            raise ConfigError(
+                f"{where}: upstreams.{name}.dialect is {upstream.dialect!r}, {among(upstream.dialect, BUILTIN)}"
+            )
+        time_limits(upstream, TimeLimits(), f"{where}: upstreams.{name}")
+    for name, profile in config.profiles.items():
+        time_limits(profile, TimeLimits(), f"{where}: profiles.{name}")
+    return config
+
+
+def load_file(path: str | os.PathLike[str]) -> Config:
+    """A configuration from a file."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    return load_text(text, str(path))
+
+
+def find_config(given: str | None, environ: Mapping[str, str]) -> Config | None:
+    """The configuration file: the one given, else STREAMWEIR_CONFIG, else ./streamweir.toml, else None."""
+    path = given or environ.get("STREAMWEIR_CONFIG")
+    if path:
+        return load_file(path)
+    return load_file(FILE) if Path(FILE).is_file() else None
+
+
+def seconds(value: Duration, where: str) -> float:
+    """A duration in seconds. Raises ConfigError."""
+    if isinstance(value, int | float):
+        number: float = value
+    else:
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)
+        if found is None:
+            raise ConfigError(
+                f'{where} is {value!r}: give seconds, or a number with a unit such as "250ms", "20s" or "2m"'
+            )
+        number = float(found[1]) * UNITS[found[2] or "s"]
+    if number < 0:
+        raise ConfigError(f"{where} is {value!r}: a time cannot be negative; 0 turns a limit off")
+    return number
+
+
+def time_limits(table: UpstreamTable | ProfileTable, base: TimeLimits, where: str) -> TimeLimits:
+    """The limits of a table, over those of `base`."""
+    given = {name: seconds(value, f"{where}.{name}") for name in LIMITS if (value := getattr(table, name)) is not None}
+    return msgspec.structs.replace(base, **given)
+
+
+def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str, path: str) -> None:
+    for key, value in tree.items():
+        if key not in kind.__struct_fields__:
+            if not path and key in RESERVED:
+                raise ConfigError(
+                    f"{where}: [{key}] is a reserved section that this version does not have yet: remove it"
+                )
+            raise ConfigError(f"{where}: unknown key {path}{key}, {among(key, kind.__struct_fields__)}")
+        if key in ("upstreams", "profiles") and isinstance(value, dict):
+            table = UpstreamTable if key == "upstreams" else ProfileTable
+            for name, entry in cast("dict[str, Any]", value).items():
+                if isinstance(entry, dict):
+                    _known_keys(cast("dict[str, Any]", entry), table, where, f"{key}.{name}.")
+        elif isinstance(value, dict) and not path:
+            inner = ServerTable if key == "server" else RecordsTable
+            _known_keys(cast("dict[str, Any]", value), inner, where, f"{key}.")
+
+
+def among(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    close = get_close_matches(name, list(known), 1, 0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known are {', '.join(sorted(known))}" if known else "and none is configured"
+
+
+def readable(message: str) -> str:
+    """Msgspec's words with the path in front: "Expected `int`, got `str` - at `$.server.body_limit`"."""
+    what, _, at = message.partition(" - at `$.")
+    return f"{at.rstrip('`')}: {what}" if at else what

@@ -1,0 +1,165 @@
+"""From a request to an accepted one: tokens, sending, waiting, giving up. Pure.
+
+    NeedToken -> Send -> Opened | Wait | GiveUp        Wait -> NeedToken | Send
+
+Each state names what it needs and has a method for each answer. No state is reachable from `Opened`, so nothing is
+sent again once content may have come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from streamweir.errors import StreamTimedOut, StreamweirError
+from streamweir.events import Retry
+from streamweir.flows.backoff import RetryPolicy, backoff
+
+FailureKind = Literal["refused", "not_connected", "stale", "ambiguous", "final"]
+
+RETRIED_STATUSES = frozenset((408, 429, 502, 503))
+"""Refusals that certainly started no generation. 500 and 504 may have started one, and each costs money."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a token or a request did not come through.
+
+    `refused`: an error status (in `status`). `not_connected`: no connection was made. `stale`: a reused connection
+    broke before any byte of the answer. `ambiguous`: the request may have been taken. `final`: nothing helps.
+    """
+
+    kind: FailureKind
+    error: StreamweirError
+    status: int = 0
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a call has gone through so far. `attempts` counts requests sent upstream, `failures` what was retried."""
+
+    policy: RetryPolicy
+    needs_token: bool
+    called_at: float
+    deadline_at: float
+    attempts: int = 0
+    failures: int = 0
+    waited: float = 0.0
+    renewed: bool = False
+    resent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NeedToken:
+    """A bearer token is needed; with `refused`, another than the cached one, which was not accepted."""
+
+    progress: Progress
+    refused: bool = False
+
+    def got(self, token: str | None) -> Send:
+        """Here it is (none: the upstream needs none)."""
+        return Send(replace(self.progress, attempts=self.progress.attempts + 1), token)
+
+    def failed(self, failure: Failure, now: float, jitter: float) -> Wait | GiveUp:
+        """There is none."""
+        limited = failure.kind == "refused" and failure.error.retryable
+        if failure.kind == "not_connected" or limited or failure.status in RETRIED_STATUSES:
+            return _again(self.progress, failure, now, jitter)
+        return GiveUp(self.progress, failure.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """The request is to be sent, with this token."""
+
+    progress: Progress
+    token: str | None
+
+    def accepted(self) -> Opened:
+        """The upstream answered 200 or 201."""
+        return Opened(self.progress)
+
+    def failed(self, failure: Failure, now: float, jitter: float) -> NeedToken | Send | Wait | GiveUp:
+        """It did not."""
+        progress = self.progress
+        if failure.status == 401 and progress.needs_token and not progress.renewed:
+            return NeedToken(replace(progress, renewed=True), refused=True)
+        if failure.kind == "stale" and not progress.resent:
+            return Send(replace(progress, resent=True, attempts=progress.attempts + 1), self.token)
+        if failure.kind == "not_connected" or failure.status in RETRIED_STATUSES:
+            return _again(progress, failure, now, jitter)
+        return GiveUp(progress, failure.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for `seconds`, then go on. `retry` is the event that tells of it."""
+
+    progress: Progress
+    seconds: float
+    retry: Retry
+
+    def over(self) -> NeedToken | Send:
+        """The wait is over."""
+        return begin(self.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The upstream took the request and the answer's body follows."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Nothing more is tried."""
+
+    progress: Progress
+    error: StreamweirError
+
+
+State: TypeAlias = NeedToken | Send | Wait | Opened | GiveUp
+
+
+def begin(progress: Progress) -> NeedToken | Send:
+    """The first state, and the one after a wait."""
+    return (
+        NeedToken(progress) if progress.needs_token else Send(replace(progress, attempts=progress.attempts + 1), None)
+    )
+
+
+def _again(progress: Progress, failure: Failure, now: float, jitter: float) -> Wait | GiveUp:
+    policy, tried = progress.policy, progress.failures + 1
+    if tried >= policy.max_tries:
+        return GiveUp(progress, _told(failure.error, f"given up after {tried} tries" if tried > 1 else ""))
+    seconds = backoff(policy, tried, jitter, failure.retry_after)
+    if progress.waited + seconds > policy.budget:
+        return GiveUp(
+            progress,
+            _told(
+                failure.error, f"it asks for a wait of {seconds:.0f} s, beyond the retry budget of {policy.budget:g} s"
+            ),
+        )
+    if now + seconds > progress.deadline_at:
+        return GiveUp(progress, _told(failure.error, f"a wait of {seconds:.0f} s would outlast the deadline"))
+    return Wait(
+        replace(progress, failures=tried, waited=progress.waited + seconds),
+        seconds,
+        Retry(tried, seconds, failure.error.message),
+    )
+
+
+def _told(error: StreamweirError, why: str) -> StreamweirError:
+    if why:
+        error.message = f"{error.message}; {why}"
+        error.args = (error.message,)
+    return error
+
+
+def deadline_error(limit: str, sentence: str) -> StreamTimedOut:
+    """The error of a call whose time ran out before it was accepted."""
+    error = StreamTimedOut(sentence, code="stream_timed_out")
+    error.limit = limit
+    return error

@@ -1,0 +1,70 @@
+"""The answer that a stream is written to: bytes go straight to the client's transport, once per upstream read.
+
+aiohttp writes the head and keeps the connection; the body's framing is done here, so that a read costs one write and
+no task, queue or timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+HIGH_WATER = 64 * 1024
+"""Bytes that may wait for a client that reads slowly; beyond it the upstream is no longer read."""
+
+
+class StreamReply(web.StreamResponse):
+    """A 200 whose body is written with `send` and `finish`."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(status=200, headers=headers)
+        self._transport: asyncio.Transport | None = None
+        self._writer: AbstractStreamWriter | None = None
+        self._framed = False
+        self._finished = False
+
+    async def open(self, request: web.Request) -> None:
+        """Write the head. On HTTP/1.0 the body is unframed and ends with the connection."""
+        self._framed = request.version >= (1, 1)
+        if self._framed:
+            self.enable_chunked_encoding()
+        else:
+            self.force_close()
+        self._writer = await self.prepare(request)
+        self._transport = request.transport
+
+    def begin(self, data: bytes) -> None:
+        """Send the head, and what there is to send already in the same packet if there is some."""
+        if self._writer is not None:
+            self._writer.send_headers()
+        self.send(data)
+
+    def send(self, data: bytes) -> bool:
+        """Write a piece of the body. False where the client reads too slowly: then wait for `drained`."""
+        transport = self._transport
+        if transport is None or not data:
+            return True
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._framed else data)
+        return transport.get_write_buffer_size() <= HIGH_WATER
+
+    def finish(self, data: bytes) -> None:
+        """Write the last piece and end the body, in one write."""
+        self._finished = True
+        if self._transport is None:
+            return
+        if self._framed:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        self._transport.write(data)
+
+    async def drained(self) -> None:
+        """Wait until the client has read enough."""
+        if self._writer is not None:
+            await self._writer.drain()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Called by aiohttp when the handler is done. The body was ended by `finish`, or must not look ended."""
+        if not self._finished and self._transport is not None:
+            self._transport.abort()
