@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -10,7 +9,6 @@ import click
 import msgspec
 
 from streamweir.cli.exits import exit_code_of, say
-from streamweir.cli.meter import Meter
 from streamweir.cli.run import run
 from streamweir.client.aio import AsyncGateway
 from streamweir.client.stream import AsyncStream
@@ -18,6 +16,7 @@ from streamweir.config import seconds
 from streamweir.dialects import BUILTIN
 from streamweir.errors import RequestError, StreamweirError
 from streamweir.events import Text
+from streamweir.report import Report
 
 TIMES = ("first_token_timeout", "idle_timeout", "deadline")
 
@@ -39,9 +38,7 @@ TIMES = ("first_token_timeout", "idle_timeout", "deadline")
 @click.option("--max-tokens", type=int)
 @click.option("--stop", multiple=True, metavar="TEXT", help="a text that ends the reply; may be repeated")
 @click.option("--metadata", multiple=True, metavar="K=V", help="metadata of the request; may be repeated")
-@click.option(
-    "--option", multiple=True, metavar="K=V", help="another key of the body, V as JSON or text; may be repeated"
-)
+@click.option("--option", multiple=True, metavar="K=V", help="another key of the body, V as JSON or text")
 @click.option("--first-token-timeout", metavar="TIME", help="such as 20s; 0 turns it off")
 @click.option("--idle-timeout", metavar="TIME")
 @click.option("--deadline", metavar="TIME")
@@ -68,7 +65,9 @@ def _prompt(given: str | None) -> str:
 
 async def _chat(prompt: str, flags: dict[str, Any]) -> int:
     upstream = ("dialect", "base_url", "region", "client_id", "token_url", "login", "api_key_env", "profile", "config")
-    times = {name: seconds(flags[name], f"--{name.replace('_', '-')}") for name in TIMES if flags[name] is not None}
+    times: dict[str, Any] = {
+        name: seconds(flags[name], f"--{name.replace('_', '-')}") for name in TIMES if flags[name] is not None
+    }
     messages = [{"role": "user", "content": prompt}]
     if flags["system"]:
         messages.insert(0, {"role": "system", "content": flags["system"]})
@@ -90,7 +89,6 @@ async def _chat(prompt: str, flags: dict[str, Any]) -> int:
 
 
 async def _print(stream: AsyncStream, flags: dict[str, Any]) -> int:
-    meter = Meter(shown=sys.stderr.isatty() and not flags["quiet"])
     plain = not (flags["as_json"] or flags["jsonl"])
     error: StreamweirError | None = None
     try:
@@ -99,29 +97,41 @@ async def _print(stream: AsyncStream, flags: dict[str, Any]) -> int:
                 if flags["jsonl"]:
                     _write(msgspec.json.encode(event) + b"\n")
                 elif plain and type(event) is Text and event.channel == "content":
-                    meter.clear()
                     _write(event.content.encode("utf-8", "replace"))
-                    meter.token(event.content)
     except RequestError:
         raise
     except StreamweirError as raised:
         error = raised
-    report = error.report if error is not None else stream.report
-    if plain and report is not None and report.text:
+    if flags["jsonl"]:
+        _write(b"".join(msgspec.json.encode(event) + b"\n" for event in stream.unread))
+    report = stream.report
+    if plain and report.text:
         _write(b"\n")
-    if report is not None:
-        if flags["as_json"]:
-            _write(msgspec.json.encode(report) + b"\n")
-        elif flags["jsonl"] and error is not None and report.chunks == 0 and report.attempts and not stream.opened:
-            for event in stream.unread:
-                _write(msgspec.json.encode(event) + b"\n")
-        meter.end(report)
-        if report.status == "truncated" and not flags["quiet"]:
-            say("the reply ended at the token limit (max_tokens)")
-    if error is None:
-        return 0
-    say(f"error: {error.message}")
-    return exit_code_of(error)
+    elif flags["as_json"]:
+        _write(msgspec.json.encode(report) + b"\n")
+    if sys.stderr.isatty() and not flags["quiet"]:
+        click.echo(click.style(meter(report), dim=True), err=True)
+    if error is not None:
+        say(f"error: {error.message}")
+        return exit_code_of(error)
+    if report.status == "truncated" and not flags["quiet"]:
+        say("the reply ended at the token limit (max_tokens)")
+    return 0
+
+
+def meter(report: Report) -> str:
+    """The one line under a reply, for people at a terminal."""
+    timing, usage = report.timing, report.usage
+    parts = [
+        report.status,
+        f"{usage.completion_tokens}{' (estimated)' if usage.estimated else ''} tokens",
+        f"first {timing.first_token_ms:.0f} ms" if timing.first_token_ms is not None else "no first token",
+        f"total {timing.total_ms:.0f} ms",
+        f"{timing.tokens_per_second:.0f} tokens/s" if timing.tokens_per_second else "",
+        report.model,
+        report.request_id,
+    ]
+    return " · ".join(part for part in parts if part)
 
 
 def _write(data: bytes) -> None:
@@ -144,6 +154,3 @@ def _value(text: str) -> Any:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return text
-
-
-__all__ = ["command", "os"]

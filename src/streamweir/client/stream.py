@@ -111,6 +111,11 @@ class AsyncStream:
             self._loop.call_soon_threadsafe(self._cancel)
 
     @property
+    def unread(self) -> tuple[Released, ...]:
+        """Events that came and were not read: of a refused stream its retries and its end."""
+        return tuple(self._events)
+
+    @property
     def snapshot(self) -> str:
         """The text so far."""
         return self._relay.text if self._relay is not None else ""
