@@ -1,0 +1,234 @@
+"""From a scenario to what goes over the wire, as actions that a shell carries out. Pure."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+
+from streamweir.dialects import Dialect
+from streamweir.dialects.chunk_stream import ChunkEncoder
+from streamweir.events import Delta, End, Numbered, ToolCallDelta, Upstream, UsageUpdate
+from streamweir.simulator.replies import reply_to, tokens_of, tool_call
+from streamweir.simulator.scenario import Scenario
+from streamweir.wire.sse import encode_comment, encode_event
+
+CREATED = 1_760_000_000
+"""The `created` of every chunk: a constant, so that the same seed gives the same bytes."""
+
+OVERSIZED = 1024 * 1024 + 1
+COMMENT_EVERY = 0.2
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Status and headers of the answer. A refusal has its whole body here, a stream none."""
+
+    status: int
+    content_type: str = "text/event-stream"
+    headers: dict[str, str] = {}
+    body: bytes | None = None
+
+
+class Write(msgspec.Struct, frozen=True):
+    """Bytes of the body, to be written in one go."""
+
+    data: bytes
+
+
+class Sleep(msgspec.Struct, frozen=True):
+    """Seconds of silence."""
+
+    seconds: float
+
+
+class Close(msgspec.Struct, frozen=True):
+    """The end of the connection: cleanly, with the body unfinished (`hard`), or by a reset."""
+
+    how: str
+
+
+Action: TypeAlias = Head | Write | Sleep | Close
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What matters of a request. `again` says how often this scenario was asked for before."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    dialect: Dialect
+    tools: list[dict[str, Any]] = []
+    again: int = 0
+    seed: int = 0
+    tokens_before: int = 0
+    retry_date: str = ""
+
+
+def genesys_error(status: int, code: str, message: str, **headers: str) -> Head:
+    """A refusal with the platform's error body."""
+    body: dict[str, Any] = {
+        "message": message,
+        "code": code,
+        "status": status,
+        "contextId": "sim-context",
+        "details": [],
+        "errors": [],
+    }
+    return Head(status, "application/json", headers, msgspec.json.encode(body))
+
+
+REFUSALS: dict[str, tuple[int, str, str]] = {
+    "400": (400, "bad.request", "The request could not be understood"),
+    "401": (401, "bad.credentials", "Invalid login credentials."),
+    "401-once": (401, "credentials.expired", "Token has expired."),
+    "403": (403, "missing.permissions", "Missing the following permission(s): llm:gateway:use"),
+    "404": (404, "not.found", "The requested resource was not found."),
+    "429": (429, "too.many.requests.retry.after", "Rate limit exceeded the maximum. Retry the request in [1] seconds"),
+    "429-date": (429, "too.many.requests.retry.after", "Rate limit exceeded the maximum."),
+    "429-always": (429, "too.many.requests.retry.after", "Rate limit exceeded the maximum."),
+    "500": (500, "internal.server.error", "The server encountered an unexpected condition."),
+    "503": (503, "service.unavailable", "Service is temporarily unavailable."),
+    "503-twice": (503, "service.unavailable", "Service is temporarily unavailable."),
+}
+"""Fault to status, code and message of the platform's error body."""
+
+TIMES = {"401-once": 1, "429": 1, "429-date": 1, "503-twice": 2}
+"""How often a fault refuses before it gives way; any other refuses always."""
+
+
+def refusal(scenario: Scenario, asked: Asked) -> Head | None:
+    """The answer that refuses a request, or is no stream, if its scenario does that."""
+    fault = scenario.fault
+    if fault in REFUSALS and asked.again < TIMES.get(fault, asked.again + 1):
+        status, code, message = REFUSALS[fault]
+        wait = {"429": "1", "429-date": asked.retry_date, "429-always": "3600"}.get(fault)
+        return genesys_error(status, code, message, **({"Retry-After": wait} if wait else {}))
+    if fault == "502-html":
+        return Head(502, "text/html", {}, b"<html><body><h1>502 Bad Gateway</h1></body></html>")
+    if fault == "redirect":
+        return Head(307, "text/plain", {"Location": "/elsewhere"}, b"")
+    if fault == "json":
+        return Head(200, "application/json", {}, b'{"choices":[{"message":{"role":"assistant","content":"Hi"}}]}')
+    if fault == "gzip":
+        body = gzip.compress(b'data: {"choices":[]}\n\ndata: [DONE]\n\n', mtime=0)
+        return Head(200, "text/event-stream", {"Content-Encoding": "gzip"}, body)
+    return None
+
+
+OVERLOADED = '{"message":"The model is overloaded","code":"overloaded","type":"server_error"}'
+
+
+def actions(scenario: Scenario, asked: Asked) -> Iterator[Action]:
+    """What to do for a request, in order. The same scenario, request and seed give the same actions."""
+    refused = refusal(scenario, asked)
+    if refused is not None:
+        yield refused
+        return
+    yield Head(200)
+    if scenario.fault == "empty":
+        yield Close("clean")
+        return
+    wait = scenario.wait or (2.0 if scenario.fault == "slow" else 0.0)
+    if wait:
+        yield Sleep(wait)
+    encoder = asked.dialect.encoder(id=f"sim-{asked.seed}", model=asked.model, created=CREATED)
+    content = content_events(scenario, asked)
+    numbered = disturb(scenario, content) if asked.dialect.name == "sse-gateway" else content
+    pause = 1 / scenario.rate if scenario.rate > 0 else 0.0
+    for number, event in enumerate(numbered):
+        if number == scenario.at and (broken := list(breakage(scenario, encoder))):
+            yield from broken
+            return
+        yield from written(scenario, b"".join(encoder.encode([event])))
+        if scenario.fault == "extra":
+            yield from written(scenario, encode_event('{"choices":[],"unknown_key":"kept"}'))
+        if pause:
+            yield Sleep(pause)
+    reason = {"length": "length", "filter": "content_filter"}.get(scenario.fault, "stop")
+    if any(isinstance(event, ToolCallDelta) for event in content):
+        reason = "tool_calls"
+    count = len(content)
+    usage = UsageUpdate(asked.tokens_before, count, asked.tokens_before + count)
+    last = End("completed", stop_reasons={} if scenario.fault == "no-finish" else {0: reason})
+    yield from written(scenario, b"".join(encoder.encode([usage, last])))
+    yield Close("clean")
+
+
+def content_events(scenario: Scenario, asked: Asked) -> list[Upstream]:
+    """The reply as content events: a tool call where the scenario or the conversation asks for one."""
+    last = asked.messages[-1] if asked.messages else {}
+    wants_tool = asked.tools and last.get("role") != "tool" and asked.dialect.name == "openai"
+    if scenario.fault == "tools" or wants_tool:
+        name, pieces = tool_call(asked.tools)
+        first = ToolCallDelta(0, f"call_{asked.seed}", name, "", kind="function")
+        return [first, *(ToolCallDelta(0, arguments=piece) for piece in pieces)]
+    pieces = tokens_of(reply_to(asked.messages, asked.seed), scenario.tokens)
+    if scenario.fault == "extra":
+        return [Delta(piece, extra={"delta": {"odd": 1}, "chunk": {"system_fingerprint": "sim"}}) for piece in pieces]
+    return [Delta(piece) for piece in pieces]
+
+
+def disturb(scenario: Scenario, content: list[Upstream]) -> list[Upstream]:
+    """The content with sequence numbers, and what the scenario does to them."""
+    numbered = [Numbered(n, (e,)) for n, e in enumerate(content) if isinstance(e, Delta | ToolCallDelta)]
+    out: list[Upstream] = []
+    for number, event in enumerate(numbered):
+        if scenario.fault == "gaps" and number % 5 == 2:
+            continue
+        if scenario.fault == "gap" and number == scenario.at:
+            continue
+        out.append(event)
+        if scenario.fault == "duplicates" and number % 5 == 2:
+            out.append(event)
+    if scenario.fault == "disorder" and len(out) > scenario.at + 1:
+        out[scenario.at], out[scenario.at + 1] = out[scenario.at + 1], out[scenario.at]
+    return out
+
+
+def breakage(scenario: Scenario, encoder: ChunkEncoder) -> Iterator[Action]:
+    """What happens instead of the rest of the reply, if the scenario breaks it."""
+    match scenario.fault:
+        case "cut":
+            yield Close("clean")
+        case "cut-hard":
+            yield Close("hard")
+        case "reset":
+            yield Close("reset")
+        case "stall":
+            yield Sleep(3600)
+        case "stall-comments":
+            for _ in range(18_000):
+                yield Write(encode_comment("keep-alive"))
+                yield Sleep(COMMENT_EVERY)
+        case "error":
+            yield Write(
+                encode_event(
+                    '{"error":{"message":"The model is overloaded","code":"overloaded","type":"server_error"}}'
+                )
+            )
+            yield Close("clean")
+        case "error-event":
+            yield Write(encode_event(OVERLOADED, event="error"))
+            yield Close("clean")
+        case "malformed":
+            yield Write(encode_event('{"id":"sim","choices":[{"delta":{"content":"unfini'))
+            yield from (Write(data) for data in encoder.encode([End("completed", stop_reasons={0: "stop"})]))
+            yield Close("clean")
+        case "oversized":
+            yield Write(encode_event("x" * OVERSIZED))
+            yield from (Write(data) for data in encoder.encode([End("completed", stop_reasons={0: "stop"})]))
+            yield Close("clean")
+        case _:
+            return
+
+
+def written(scenario: Scenario, data: bytes) -> Iterator[Write]:
+    """The writes for some bytes: one, or as small as the scenario asks for."""
+    if scenario.fault == "crlf":
+        data = data.replace(b"\n", b"\r\n")
+    if not scenario.split:
+        yield Write(data)
+        return
+    for at in range(0, len(data), scenario.split):
+        yield Write(data[at : at + scenario.split])
