@@ -38,7 +38,7 @@ class Delta(msgspec.Struct, frozen=True):
     text: str
     channel: Channel = "content"
     choice: int = 0
-    extra: Extra | None = None
+    extra: Extra | msgspec.UnsetType = msgspec.UNSET
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
     arguments: str | None = None
     choice: int = 0
     kind: str | None = None
-    extra: Extra | None = None
+    extra: Extra | msgspec.UnsetType = msgspec.UNSET
 
 
 class Numbered(msgspec.Struct, frozen=True):
@@ -66,14 +66,14 @@ class UsageUpdate(msgspec.Struct, frozen=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
-    details: dict[str, Any] | None = None
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Note(msgspec.Struct, frozen=True):
     """Something on the wire that carries no text: a role, an unknown object, a skipped malformed line."""
 
     kind: str
-    extra: Extra | None = None
+    extra: Extra | msgspec.UnsetType = msgspec.UNSET
 
 
 class Limits(msgspec.Struct, frozen=True):

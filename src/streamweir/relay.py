@@ -3,7 +3,7 @@
     relay = Relay(identity, ...)
     out = relay.start(now)              # the events before the first byte
     out = relay.feed(data, now)         # once per socket read
-    out = relay.tick(now)               # when `relay.due` has come
+    out = relay.tick(now)               # when the time that `relay.due(now)` named has come
     out = relay.end("eof", now)         # once, when the upstream is gone or nobody wants more
 
 Times are seconds on one monotonic clock. `out` is what `encode` makes of released events: bytes for a face, the
@@ -72,11 +72,11 @@ class Relay(Generic[Out]):
         if self.done:
             return self._encode(())
         self._conclude.received += len(data)
-        self._limits.heard(now)
+        self._limits.heard_at = now
         try:
             events = self._decode(self._framing.feed(data))
         except Exception as error:
-            return self._pass((own_error(error),), now)
+            events = (own_error(error),)
         return self._pass(events, now)
 
     def tick(self, now: float) -> Out:
@@ -100,10 +100,9 @@ class Relay(Generic[Out]):
         """The upstream is read again."""
         self._limits.resume(now)
 
-    @property
-    def due(self) -> float:
-        """When `tick` should be called, if nothing happens before."""
-        return NEVER if self.done else self._limits.due
+    def due(self, now: float) -> float:
+        """When `tick` should be called, at the latest; then ask again."""
+        return NEVER if self.done else self._limits.due(now)
 
     @property
     def report(self) -> Report | None:
@@ -124,14 +123,13 @@ class Relay(Generic[Out]):
         if self.done or not events:
             return self._encode(())
         try:
-            return self._through(events, now)
+            released = self._run(events, now)
+            out = self._encode(released)
         except Exception as error:
-            return self._through((own_error(error),), now)
-
-    def _through(self, events: Sequence[Upstream], now: float) -> Out:
-        released = self._run(events, now)
+            released = self._run((own_error(error),), now)
+            out = self._encode(released)
         self.done = self._conclude.report is not None
-        return self._encode(released)
+        return out
 
 
 def own_error(error: Exception) -> End:

@@ -150,10 +150,9 @@ class AsyncStream:
         self._connection = None
         self._end(cause, detail)
 
-    @property
-    def due(self) -> float:
+    def due(self, now: float) -> float:
         """For the wheel."""
-        return self._relay.due if self._relay is not None else float("inf")
+        return self._relay.due(now) if self._relay is not None else float("inf")
 
     def tick(self, now: float) -> None:
         """For the wheel."""

@@ -11,10 +11,9 @@ TICK = 0.05
 
 
 class Ticked(Protocol):
-    """What the wheel looks after. `due` is asked anew at each visit, so that it may move without telling anyone."""
+    """What the wheel looks after. `due` says when to look next, and is asked anew at each visit."""
 
-    @property
-    def due(self) -> float: ...
+    def due(self, now: float) -> float: ...
 
     def tick(self, now: float) -> None: ...
 
@@ -30,20 +29,21 @@ class Wheel:
 
     def add(self, member: Ticked) -> None:
         """Look after `member` until it is removed."""
+        now = time.monotonic()
         self._members.add(member)
-        self._schedule(member)
+        self._schedule(member, now)
         if self._timer is None:
-            self._at = int(time.monotonic() / TICK)
+            self._at = int(now / TICK)
             self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)
 
     def remove(self, member: Ticked) -> None:
         """Look after it no more."""
         self._members.discard(member)
 
-    def _schedule(self, member: Ticked) -> None:
-        due = member.due
+    def _schedule(self, member: Ticked, now: float) -> None:
+        due = member.due(now)
         if due != float("inf"):
-            slot = max(int(due / TICK) + 1, int(time.monotonic() / TICK) + 1)
+            slot = max(int(due / TICK), int(now / TICK)) + 1
             self._slots.setdefault(slot, []).append(member)
 
     def _turn(self) -> None:
@@ -51,12 +51,10 @@ class Wheel:
         upto = int(now / TICK)
         for slot in range(self._at, upto + 1):
             for member in self._slots.pop(slot, ()):
-                if member not in self._members:
-                    continue
-                if member.due <= now:
+                if member in self._members:
                     member.tick(now)
                 if member in self._members:
-                    self._schedule(member)
+                    self._schedule(member, now)
         self._at = upto + 1
         if self._members:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)

@@ -119,7 +119,7 @@ class ChunkDecoder:
             return
         content: list[Delta | ToolCallDelta] = []
         for position, choice in enumerate(chunk.choices or ()):
-            extra = asides[position] or None if position < len(asides) else None
+            extra = asides[position] or msgspec.UNSET if position < len(asides) else msgspec.UNSET
             found = content_of(choice, extra)
             content += found
             if extra and not found:
@@ -159,7 +159,7 @@ def usage_update(usage: dict[str, Any]) -> UsageUpdate:
     """Token counts of a `usage` object; what else it holds is kept as details."""
     prompt, completion, total = (value if type(value := usage.get(key)) is int else None for key in COUNTS)
     details = {key: value for key, value in usage.items() if key not in COUNTS and value is not None}
-    return UsageUpdate(prompt, completion, total, details or None)
+    return UsageUpdate(prompt, completion, total, details or msgspec.UNSET)
 
 
 class ChunkEncoder:
@@ -208,7 +208,10 @@ class ChunkEncoder:
         return {"index": event.choice, "delta": delta, "finish_reason": None, **extra.get("choice", {})}
 
     def _data(
-        self, keys: dict[str, Any], choices: list[dict[str, Any]] | None = None, extra: Extra | None = None
+        self,
+        keys: dict[str, Any],
+        choices: list[dict[str, Any]] | None = None,
+        extra: Extra | msgspec.UnsetType = msgspec.UNSET,
     ) -> bytes:
         chunk = self._head | keys | (extra or {}).get("chunk", {})
         if choices is not None:

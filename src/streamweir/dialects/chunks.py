@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from streamweir.events import Channel, Delta, Extra, ToolCallDelta
+from streamweir.events import Delta, Extra, ToolCallDelta
 
 
 class Function(msgspec.Struct, forbid_unknown_fields=True):
@@ -124,25 +125,36 @@ def _objects(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", found[key])
 
 
-def content_of(choice: Choice, extra: Extra | None) -> list[Delta | ToolCallDelta]:
+def content_of(choice: Choice, extra: Extra | UnsetType) -> list[Delta | ToolCallDelta]:
     """The content in one choice of a chunk. `extra` travels with the first event; none: it stays with the caller."""
     part = choice.delta
     if part is None:
         return []
     number = choice.index if type(choice.index) is int else 0
     if choice.logprobs is not None:
-        extra = {**(extra or {}), "choice": {"logprobs": choice.logprobs, **(extra or {}).get("choice", {})}}
+        carried: Extra = extra or {}
+        extra = {**carried, "choice": {"logprobs": choice.logprobs, **carried.get("choice", {})}}
     events: list[Delta | ToolCallDelta] = []
-    texts: tuple[tuple[Any, Channel], ...] = (
-        (part.reasoning_content or part.reasoning, "reasoning"),
-        (part.content, "content"),
-        (part.refusal, "refusal"),
-    )
-    for text, channel in texts:
-        if type(text) is str and text:
-            events.append(Delta(text, channel, number, extra))
-            extra = None
-    for position, call in enumerate(part.tool_calls or ()):
+    text: Any = part.reasoning_content or part.reasoning
+    if text and type(text) is str:
+        events.append(Delta(text, "reasoning", number, extra))
+        extra = UNSET
+    text = part.content
+    if text and type(text) is str:
+        events.append(Delta(text, "content", number, extra))
+        extra = UNSET
+    text = part.refusal
+    if text and type(text) is str:
+        events.append(Delta(text, "refusal", number, extra))
+        extra = UNSET
+    if part.tool_calls:
+        events += _tool_calls(part.tool_calls, number, extra)
+    return events
+
+
+def _tool_calls(calls: list[ToolCallPart], choice: int, extra: Extra | UnsetType) -> list[ToolCallDelta]:
+    events: list[ToolCallDelta] = []
+    for position, call in enumerate(calls):
         function = call.function or Function()
         events.append(
             ToolCallDelta(
@@ -150,12 +162,12 @@ def content_of(choice: Choice, extra: Extra | None) -> list[Delta | ToolCallDelt
                 id=_text(call.id),
                 name=_text(function.name),
                 arguments=_text(function.arguments),
-                choice=number,
+                choice=choice,
                 kind=_text(call.type),
                 extra=extra,
             )
         )
-        extra = None
+        extra = UNSET
     return events
 
 

@@ -16,7 +16,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, scopes: tuple[
     said = parse_error(body)
     parts = [f"the upstream refused with HTTP {status}"]
     if said.message:
-        parts.append(said.message)
+        parts.append(said.message.rstrip("."))
     if 300 <= status < 400:
         parts.append(
             f"it redirects to {headers.get('location', 'elsewhere')!r}, and credentials are not re-sent: mend base_url"

@@ -61,10 +61,9 @@ class Forward:
         """The upstream's answer is over."""
         self._write(self._relay.end(cause, time.monotonic(), detail))
 
-    @property
-    def due(self) -> float:
+    def due(self, now: float) -> float:
         """For the wheel."""
-        return self._relay.due
+        return self._relay.due(now)
 
     def tick(self, now: float) -> None:
         """For the wheel."""
@@ -124,10 +123,9 @@ class Gather:
         """The upstream's answer is over."""
         self._take(self._relay.end(cause, time.monotonic(), detail))
 
-    @property
-    def due(self) -> float:
+    def due(self, now: float) -> float:
         """For the wheel."""
-        return self._relay.due
+        return self._relay.due(now)
 
     def tick(self, now: float) -> None:
         """For the wheel."""

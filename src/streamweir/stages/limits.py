@@ -24,15 +24,16 @@ class TimeLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Limits:
     """Watches one stream: a stage (content passes through it unchanged) and a clock's ear.
 
-    `called_at` is when the caller asked, `sent_at` when the request went out. While our own reader has paused the
+    `called_at` is when the caller asked, `sent_at` when the request went out; `heard_at` is set by whoever feeds the
+    stream whenever bytes come, whatever they are. While our own reader has paused the
     upstream, silence is not the upstream's: only the deadline runs on.
     """
 
-    __slots__ = ("_any_at", "_content_at", "_deadline_at", "_first_by", "_limits", "_paused_at")
+    __slots__ = ("_content_at", "_deadline_at", "_first_by", "_limits", "_paused_at", "heard_at")
 
     def __init__(self, limits: TimeLimits, called_at: float, sent_at: float) -> None:
         self._limits = limits
-        self._any_at = sent_at
+        self.heard_at = sent_at
         self._content_at: float | None = None
         self._paused_at: float | None = None
         self._first_by = sent_at + (limits.first_token_timeout or NEVER)
@@ -46,10 +47,6 @@ class Limits:
                 break
         return events
 
-    def heard(self, now: float) -> None:
-        """Bytes came, whatever they were."""
-        self._any_at = now
-
     def pause(self, now: float) -> None:
         """We stopped reading."""
         if self._paused_at is None:
@@ -61,15 +58,17 @@ class Limits:
             return
         lost = now - self._paused_at
         self._paused_at = None
-        self._any_at += lost
+        self.heard_at += lost
         self._first_by += lost
         if self._content_at is not None:
             self._content_at += lost
 
-    @property
-    def due(self) -> float:
-        """When a limit runs out, if nothing more comes."""
-        return min(at for _, at in self._running())
+    def due(self, now: float) -> float:
+        """When to look again, at the latest: no limit runs out before, whatever comes."""
+        due = min(at for _, at in self._running())
+        if self._content_at is None and self._limits.idle_timeout:
+            return min(due, now + self._limits.idle_timeout)
+        return due
 
     def expired(self, now: float) -> End | None:
         """The end of the stream where a limit has run out by `now`."""
@@ -87,7 +86,7 @@ class Limits:
         elif self._limits.idle_timeout:
             running.append(("idle_timeout", self._content_at + self._limits.idle_timeout))
         if self._limits.inactivity_timeout:
-            running.append(("inactivity_timeout", self._any_at + self._limits.inactivity_timeout))
+            running.append(("inactivity_timeout", self.heard_at + self._limits.inactivity_timeout))
         return running
 
 

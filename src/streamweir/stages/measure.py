@@ -10,17 +10,33 @@ from streamweir.report import RateLimitReport, TimingReport
 SUBDIVISIONS = 4
 """Bits below a gap's leading one that its class keeps: 16 classes a doubling, so that a percentile is exact to 4 %."""
 
+EXACT = 256
+"""Gaps that are kept before they are sorted into classes: sorting at once would cost at every read."""
+
 
 class Measure:
     """The stage. `called_at` is when the caller asked, so that token fetch, retries and waiting all count."""
 
-    __slots__ = ("_called_at", "_chunks", "_first_at", "_gaps", "_last_at", "_notes", "_rate_limit", "_usage")
+    __slots__ = (
+        "_called_at",
+        "_chunks",
+        "_classes",
+        "_first_at",
+        "_gaps",
+        "_last_at",
+        "_notes",
+        "_rate_limit",
+        "_together",
+        "_usage",
+    )
 
     def __init__(self, called_at: float) -> None:
         self._called_at = called_at
         self._first_at: float | None = None
         self._last_at = called_at
-        self._gaps: dict[int, int] = {}
+        self._gaps: list[float] = []
+        self._classes: dict[int, int] = {}
+        self._together = 0
         self._chunks = 0
         self._notes = 0
         self._usage: UsageUpdate | None = None
@@ -33,8 +49,9 @@ class Measure:
             if kind is Delta or kind is ToolCallDelta:
                 content += 1
             elif type(event) is End:
-                self._arrive(content, now)
-                content = 0
+                if content:
+                    self._arrive(content, now)
+                    content = 0
                 self._close(event, now)
             elif type(event) is UsageUpdate:
                 self._usage = event
@@ -47,19 +64,21 @@ class Measure:
         return events
 
     def _arrive(self, content: int, now: float) -> None:
-        if not content:
-            return
         if self._first_at is None:
             self._first_at = now
-            together = content - 1
-        else:
-            size = gap_class(int((now - self._last_at) * 1e6))
-            self._gaps[size] = self._gaps.get(size, 0) + 1
-            together = content - 1
-        if together:
-            self._gaps[0] = self._gaps.get(0, 0) + together
+        elif content:
+            self._gaps.append(now - self._last_at)
+            if len(self._gaps) >= EXACT:
+                self._classify()
+        self._together += content - 1
         self._last_at = now
         self._chunks += content
+
+    def _classify(self) -> None:
+        for gap in self._gaps:
+            size = gap_class(int(gap * 1e6))
+            self._classes[size] = self._classes.get(size, 0) + 1
+        self._gaps.clear()
 
     def _close(self, end: End, now: float) -> None:
         first = self._first_at
@@ -68,7 +87,9 @@ class Measure:
             timing.first_token_ms = milliseconds(first - self._called_at)
             if self._chunks > 1:
                 timing.gap_mean_ms = milliseconds((self._last_at - first) / (self._chunks - 1))
-                timing.gap_p95_ms = round(percentile(self._gaps, 0.95) / 1000, 3)
+                self._classify()
+                self._classes[0] = self._classes.get(0, 0) + self._together
+                timing.gap_p95_ms = round(percentile(self._classes, 0.95) / 1000, 3)
         end.sections["timing"] = timing
         end.sections["generating"] = self._last_at - first if first is not None else 0.0
         end.sections["chunks"] = self._chunks

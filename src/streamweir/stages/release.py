@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from streamweir.events import (
     Delta,
     Diagnostic,
     End,
-    Extra,
     Limits,
     Note,
     Opened,
@@ -63,12 +60,11 @@ class Unguarded:
     def _text(self, event: Delta) -> Text | Reasoning:
         seq = self._seq
         self._seq = seq + 1
-        extra = carried(event.extra)
         if event.channel == "reasoning":
-            return Reasoning(seq, event.text, event.choice, extra)
+            return Reasoning(seq, event.text, event.choice, event.extra)
         index = self._index
         self._index = index + 1
-        return Text(seq, index, event.text, event.choice, event.channel, extra)
+        return Text(seq, index, event.text, event.choice, event.channel, event.extra)
 
     def _other(self, event: Upstream) -> Released:
         seq = self._seq
@@ -83,15 +79,14 @@ class Unguarded:
                     event.kind,
                     event.name,
                     event.arguments,
-                    carried(event.extra),
+                    event.extra,
                 )
             case Opened():
                 return Started(seq, self._request_id, self._model, self._dialect, event.correlation_id)
             case UsageUpdate():
-                details = msgspec.UNSET if event.details is None else event.details
-                return Usage(seq, event.prompt_tokens, event.completion_tokens, event.total_tokens, details)
+                return Usage(seq, event.prompt_tokens, event.completion_tokens, event.total_tokens, event.details)
             case Note():
-                return Diagnostic(seq, event.kind, carried(event.extra))
+                return Diagnostic(seq, event.kind, event.extra)
             case Limits():
                 said = event.rate_limit
                 return RateLimit(seq, said.count, said.allowed, said.reset)
@@ -99,8 +94,3 @@ class Unguarded:
                 return Retrying(seq, event.attempt, round(event.wait * 1000), event.reason)
             case _:
                 raise TypeError(f"{type(event).__name__} cannot be released")
-
-
-def carried(extra: Extra | None) -> Extra | msgspec.UnsetType:
-    """Unknown keys as a released event holds them."""
-    return msgspec.UNSET if extra is None else extra
