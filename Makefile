@@ -1,0 +1,80 @@
+# `make demo` and `make test` need python3 (3.11 or newer, with venv), make and a package index; nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint deps bench soak lock clean docs
+
+help:
+	@echo "make demo    simulator, proxy and page; one reply in the terminal (ONCE=1: end after it)"
+	@echo "make test    the tests that need nothing but Python"
+	@echo "make deps    Debian packages and npm tools that the other tests need (as root, or with sudo)"
+	@echo "make check   everything: lint, types, all tests"
+	@echo "make bench   CPU per event of the pure pipeline"
+	@echo "make soak    the long forms of the tests"
+	@echo "make docs    write the generated tables into docs/"
+	@echo "make lock    resolve the dependencies anew (needs uv)"
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "streamweir needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Give another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+.venv/base: .venv/made pyproject.toml requirements/base.txt requirements/build.txt
+	@echo "installing streamweir into .venv …"
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/base.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: .venv/base requirements/dev.txt
+	@echo "installing the development tools into .venv …"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: .venv/base
+	@$(BIN)/streamweir demo $(if $(ONCE),--once)
+
+test: .venv/dev
+	$(BIN)/python -m pytest -m "not check"
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	node_modules/.bin/pyright
+
+check: lint
+	STREAMWEIR_REQUIRE_ALL=1 $(BIN)/python -m pytest
+
+soak: .venv/dev
+	STREAMWEIR_REQUIRE_ALL=1 STREAMWEIR_SOAK=1 $(BIN)/python -m pytest -m slow
+
+bench: .venv/dev
+	$(BIN)/python bench/relay.py
+
+docs: .venv/dev
+	$(BIN)/python tests/acceptance/test_every_offset.py --write
+
+deps:
+	$(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -q && apt-get install -q -y chromium strace nginx gcc'
+	npm ci --no-audit --no-fund
+
+# one resolution for all Python versions and platforms; files name no index
+lock:
+	@for set in build base dev; do \
+	  case $$set in \
+	    build) source=requirements/build.in; extra= ;; \
+	    base) source=pyproject.toml; extra= ;; \
+	    dev) source=pyproject.toml; extra="--group dev" ;; \
+	  esac; \
+	  { echo "# made by 'make lock'; every version and hash is locked"; \
+	    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $$source $$extra; \
+	  } > requirements/$$set.txt; \
+	done
+
+clean:
+	rm -rf .venv node_modules
