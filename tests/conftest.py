@@ -1,0 +1,77 @@
+"""A simulator and a proxy on free ports of this machine, in the test's own event loop."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from streamweir import AsyncGateway
+from streamweir.config import load_text
+from streamweir.server.app import Server
+from streamweir.simulator.app import RunningSimulator
+
+ROOT = Path(__file__).parents[1]
+
+CONFIG = """
+[upstreams.sim]
+dialect = "{dialect}"
+base_url = "{url}"
+client_id = "sim-client"
+client_secret = "sim-secret"
+idle_timeout = "400ms"
+first_token_timeout = "800ms"
+"""
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[RunningSimulator]:
+    running = RunningSimulator()
+    await running.start()
+    yield running
+    await running.stop()
+
+
+def gateway_for(simulator: RunningSimulator, dialect: str = "sse-gateway", **options: object) -> AsyncGateway:
+    base = simulator.url + ("/v1" if dialect == "openai" else "")
+    keys = {"api_key": "k"} if dialect == "openai" else {"client_id": "sim-client", "client_secret": "sim-secret"}
+    return AsyncGateway(dialect=dialect, base_url=base, **{**keys, **options})
+
+
+def proxy_config(simulator: RunningSimulator, models: dict[str, str], dialect: str = "sse-gateway") -> str:
+    url = simulator.url + ("/v1" if dialect == "openai" else "")
+    text = CONFIG.format(dialect=dialect, url=url)
+    for name, model in models.items():
+        text += f'[profiles."{name}"]\nupstream = "sim"\nmodel = "{model}"\n'
+    return text
+
+
+async def started_proxy(simulator: RunningSimulator, models: dict[str, str], dialect: str = "sse-gateway") -> Server:
+    server = Server(load_text(proxy_config(simulator, models, dialect)), {}, "127.0.0.1", 0)
+    await server.start()
+    return server
+
+
+def needs(*tools: str) -> dict[str, str]:
+    """Where the tools are; a test that needs one that is missing skips, or fails where everything must run."""
+    found: dict[str, str] = {}
+    for tool in tools:
+        local = ROOT / "node_modules" / ".bin" / tool
+        path = str(local) if local.exists() else shutil.which(tool)
+        if path is None:
+            message = f"{tool} is missing: run `make deps`"
+            if os.environ.get("STREAMWEIR_REQUIRE_ALL"):
+                pytest.fail(message)
+            pytest.skip(message)
+        found[tool] = path
+    return found
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("GENESYS", "OPENAI_")) or (
+            name.startswith("STREAMWEIR_") and name not in ("STREAMWEIR_REQUIRE_ALL", "STREAMWEIR_SOAK")
+        ):
+            monkeypatch.delenv(name)

@@ -1,0 +1,32 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamweir.events import Delta, End
+from streamweir.stages.measure import Measure, gap_class, percentile
+
+
+@given(st.lists(st.integers(0, 10**8), min_size=1, max_size=300))
+def test_percentile_is_exact_to_four_per_cent(gaps: list[int]) -> None:
+    classes: dict[int, int] = {}
+    for gap in gaps:
+        classes[gap_class(gap)] = classes.get(gap_class(gap), 0) + 1
+    rank = -(-len(gaps) * 95 // 100) - 1
+    exact = sorted(gaps)[rank]
+    assert abs(percentile(classes, 0.95) - exact) <= max(1, 0.04 * exact)
+
+
+def test_times_count_from_the_call() -> None:
+    stage = Measure(100.0)
+    stage((Delta("a"),), 100.5)
+    stage((Delta("b"), Delta("c")), 100.7)
+    (end,) = stage((End("completed"),), 101.0)
+    timing = end.sections["timing"]
+    assert (timing.first_token_ms, timing.total_ms, timing.gap_mean_ms) == (500.0, 1000.0, 100.0)
+    assert end.sections["chunks"] == 3
+
+
+def test_memory_is_bounded() -> None:
+    stage = Measure(0.0)
+    for n in range(20_000):
+        stage((Delta("a"),), n * 0.01)
+    assert len(stage._gaps) + len(stage._classes) < 500

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from streamweir.client.resolve import resolve_client
+from streamweir.config import load_file, load_text, seconds
+from streamweir.errors import ConfigError
+
+GOOD = """
+[upstreams.a]
+dialect = "openai"
+base_url = "http://127.0.0.1:1/v1"
+idle_timeout = "5s"
+[profiles.p]
+upstream = "a"
+model = "m"
+deadline = "1m"
+[records]
+url = "off"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[upstream.a]", "unknown key upstream, did you mean 'upstreams'"),
+        ("[upstreams.a]\nregoin = 'x'", "unknown key upstreams.a.regoin, did you mean 'region'"),
+        ("[upstreams.a]\ndialect = 'sse-gatway'", "dialect is 'sse-gatway', did you mean 'sse-gateway'"),
+        ("[upstreams.a]\nidle_timeout = 'soon'", "idle_timeout is 'soon': give seconds"),
+        ("[upstreams.a]\nmax_tries = 'x'", "upstreams.*max_tries|max_tries"),
+        ("[upstreams.a]\n[profiles.p]\nupstream = 'b'\nmodel = 'm'", "profiles.p.upstream is 'b'"),
+        ("[upstreams.a]\n[profiles.p]\nupstream = 'a'", "missing required field `model`"),
+        ("[server]\ndefault_profile = 'x'", "default_profile is 'x'"),
+        ("[server]\nprot = 1", "unknown key server.prot"),
+        ("[upstreams.a]\n[profiles.p]\nupstream = 'a'\nmodel = 'm'\nguard = 'default'", "no guard yet"),
+        ("[guards.default]", "reserved section"),
+        ("x =", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_found_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_text(text, "f.toml")
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_file(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_file(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(5, 5.0), (0.5, 0.5), ("250ms", 0.25), ("20s", 20.0), ("2m", 120.0), ("1.5h", 5400.0), ("7", 7.0)],
+)
+def test_durations(value: float | str, expected: float) -> None:
+    assert seconds(value, "x") == expected
+
+
+def test_limits_of_profile_over_upstream(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(GOOD)
+    client = resolve_client({}, {}, config=str(tmp_path / "s.toml"))
+    assert (client.profile, client.model) == ("p", "m")
+    assert (client.settings.limits.idle_timeout, client.settings.limits.deadline) == (5.0, 60.0)
+
+
+def test_arguments_win_over_the_environment() -> None:
+    environ = {"STREAMWEIR_REGION": "us-west-2", "STREAMWEIR_CLIENT_ID": "e", "STREAMWEIR_CLIENT_SECRET": "s"}
+    client = resolve_client({"region": "eu-west-1", "client_id": "a"}, environ)
+    assert (client.settings.hosts.api, client.settings.client_id) == ("https://api.mypurecloud.ie", "a")
+    assert resolve_client({"base_url": "http://127.0.0.1:1"}, environ).settings.hosts.api == "http://127.0.0.1:1"
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match="client_id and client_secret. Set STREAMWEIR_CLIENT_ID"):
+        resolve_client({"region": "us-west-2"}, {})
+    with pytest.raises(ConfigError, match="needs a base URL"):
+        resolve_client({"dialect": "openai"}, {})
+    with pytest.raises(ConfigError, match="known are|did you mean"):
+        resolve_client({"dialect": "nope", "region": "us-west-2"}, {})
+
+
+def test_what_is_assumed_is_said() -> None:
+    client = resolve_client({"client_id": "a", "client_secret": "b"}, {})
+    assert client.settings.hosts.api == "https://api.mypurecloud.com"
+    assert any("mypurecloud.com" in note for note in client.notes)
+
+
+def test_no_secret_in_a_repr() -> None:
+    client = resolve_client({"client_id": "a", "client_secret": "geheim", "region": "us-west-2"}, {})
+    assert "geheim" not in repr(client)
