@@ -1,0 +1,183 @@
+"""The command line as people and scripts use it: exit codes, streams, sentences."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamweir.simulator.replies import SCRIPTS, tokens_of
+
+FIRST = "".join(tokens_of(SCRIPTS["hello"])[:5])
+
+
+def start(*arguments: str, say: str) -> tuple[subprocess.Popen[str], str]:
+    """A verb that serves, and the address in the line that says so."""
+    process = subprocess.Popen([sys.executable, "-m", "streamweir", *arguments], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if say in line:
+            return process, line.partition("listening on ")[2].split()[0]
+    raise AssertionError(f"{arguments} ended without saying {say!r}")
+
+
+def stop(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(10)
+    assert process.stderr is not None
+    process.stderr.close()
+    return code
+
+
+@pytest.fixture(scope="module")
+def address() -> object:
+    process, url = start("simulate", "--port", "0", say="listening on")
+    yield url
+    assert stop(process) == 0
+
+
+def run(*arguments: str, url: str = "", stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("STREAMWEIR", "GENESYS", "OPENAI"))} | environ
+    if url:
+        env |= {
+            "STREAMWEIR_BASE_URL": url,
+            "STREAMWEIR_CLIENT_ID": "sim-client",
+            "STREAMWEIR_CLIENT_SECRET": "sim-secret",
+        }
+    return subprocess.run(
+        [sys.executable, "-m", "streamweir", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "text"),
+    [
+        ("sim-1", 0, SCRIPTS["hello"]),
+        ("sim:length?rate=0", 0, SCRIPTS["hello"]),
+        ("sim:filter?rate=0", 8, SCRIPTS["hello"]),
+        ("sim:cut?rate=0", 7, FIRST),
+        ("sim:reset?rate=100", 7, FIRST),
+        ("sim:stall", 7, FIRST),
+        ("sim:error?rate=0", 7, FIRST),
+        ("sim:error?at=0", 6, ""),
+        ("sim:gzip", 6, ""),
+        ("sim:slow?wait=9", 6, ""),
+        ("sim:401", 4, ""),
+        ("sim:403", 4, ""),
+        ("sim:429-always", 5, ""),
+        ("sim:400", 1, ""),
+        ("sim:500", 6, ""),
+    ],
+)
+def test_exit_codes(address: str, model: str, code: int, text: str) -> None:
+    done = run("chat", "hello", "-m", model, "--idle-timeout", "500ms", "--first-token-timeout", "1s", url=address)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == (text + "\n" if text else "")
+    assert "Traceback" not in done.stderr
+    assert ("streamweir: error:" in done.stderr) == (code != 0)
+
+
+def test_the_deadline_has_its_own_code(address: str) -> None:
+    assert run("chat", "hello", "-m", "sim:none?rate=2", "--deadline", "700ms", url=address).returncode == 124
+
+
+def test_json_and_jsonl(address: str) -> None:
+    report = json.loads(run("chat", "-m", "sim:cut?rate=0", "--json", url=address, stdin="hello").stdout)
+    assert (report["status"], report["text"], report["error"]["code"]) == ("interrupted", FIRST, "stream_interrupted")
+    lines = [
+        json.loads(line) for line in run("chat", "hello", "-m", "sim:503", "--jsonl", url=address).stdout.splitlines()
+    ]
+    assert [line["type"] for line in lines if line["type"] != "rate_limit"] == ["retrying", "retrying", "ended"]
+    assert [line["seq"] for line in lines] == list(range(len(lines)))
+
+
+def test_ctrl_c(address: str) -> None:
+    env = os.environ | {
+        "STREAMWEIR_BASE_URL": address,
+        "STREAMWEIR_CLIENT_ID": "sim-client",
+        "STREAMWEIR_CLIENT_SECRET": "sim-secret",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamweir", "chat", "hello", "-m", "sim:none?rate=5"],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.read(3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("chat", "hello", "-m", "m", "--region", "us-west-2"), 3, "credentials are missing"),
+        (("chat", "hello", "-m", "m", "--region", "us-wst-2"), 3, "did you mean us-west-2"),
+        (("chat", "hello", "--dialect", "openai", "--base-url", "http://127.0.0.1:9/v1"), 3, "no model"),
+        (("chat", "hello", "-m", "m", "--dialect", "sse-gatway"), 2, "sse-gateway"),
+        (("chat", "hello", "-m", "m", "--base-url", "nonsense", "--dialect", "openai"), 3, "is not a URL"),
+        (("chat", "-m", "m"), 2, "no prompt"),
+        (("chat", "hello", "-c", "none.toml"), 3, "cannot be read"),
+        (
+            ("chat", "hello", "-m", "m", "--dialect", "openai", "--base-url", "http://127.0.0.1:9/v1", "-t", "9"),
+            2,
+            "temperature is 9",
+        ),
+        (("serve",), 3, "no configuration"),
+        (("serve", "-c", "none.toml"), 3, "none.toml cannot be read"),
+        (("simulate", "--scenario", "none.toml"), 3, "none.toml cannot be read"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)
+def test_mistakes_get_a_sentence(tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert sentence in done.stderr
+    assert done.stdout == ""
+
+
+CONFIG = """[upstreams.u]
+dialect = "openai"
+base_url = "http://127.0.0.1:9/v1"
+[profiles.p]
+upstream = "u"
+model = "m"
+"""
+
+
+def test_serve_says_where_and_ends_on_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(CONFIG)
+    process, url = start("serve", "-c", str(tmp_path / "c.toml"), "--port", "0", say="listening on")
+    taken = run("serve", "-c", str(tmp_path / "c.toml"), "--port", url.rpartition(":")[2])
+    assert (taken.returncode, "is in use" in taken.stderr) == (1, True)
+    assert stop(process) == 0
+    beyond = run("serve", "-c", str(tmp_path / "c.toml"), "--host", "0.0.0.0")
+    assert (beyond.returncode, "--insecure" in beyond.stderr) == (3, True)
+    (tmp_path / "c.toml").write_text(CONFIG.replace("base_url", "base_ur"))
+    assert "did you mean 'base_url'" in run("serve", "-c", str(tmp_path / "c.toml")).stderr
+
+
+def test_demo_once_needs_no_free_port() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        done = run("demo", "--once", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == SCRIPTS["order"] + "\n"
+
+
+def test_help_names_every_verb() -> None:
+    out = run("--help").stdout
+    assert all(verb in out for verb in ("demo", "chat", "serve", "simulate", "124 deadline"))
