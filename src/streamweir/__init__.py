@@ -11,20 +11,72 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streamweir.client.aio import AsyncGateway
     from streamweir.client.stream import AsyncStream
-    from streamweir.errors import ConfigError, RequestError, StreamError, StreamweirError
+    from streamweir.errors import (
+        APIConnectionError,
+        APIError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigError,
+        ContextWindowExceeded,
+        HandshakeError,
+        InternalServerError,
+        MissingScopeError,
+        NotFoundError,
+        PermissionDeniedError,
+        ProtocolError,
+        RateLimitError,
+        RequestError,
+        StreamBlocked,
+        StreamCancelled,
+        StreamError,
+        StreamFailed,
+        StreamIntegrityError,
+        StreamInterrupted,
+        StreamStalled,
+        StreamTimedOut,
+        StreamweirError,
+    )
     from streamweir.report import Report
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncGateway",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigError",
+    "ContextWindowExceeded",
+    "HandshakeError",
+    "InternalServerError",
+    "MissingScopeError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ProtocolError",
+    "RateLimitError",
+    "Report",
+    "RequestError",
+    "StreamBlocked",
+    "StreamCancelled",
+    "StreamError",
+    "StreamFailed",
+    "StreamIntegrityError",
+    "StreamInterrupted",
+    "StreamStalled",
+    "StreamTimedOut",
+    "StreamweirError",
+]
 
 _WHERE = {
     "AsyncGateway": "streamweir.client.aio",
     "AsyncStream": "streamweir.client.stream",
-    "ConfigError": "streamweir.errors",
     "Report": "streamweir.report",
-    "RequestError": "streamweir.errors",
-    "StreamError": "streamweir.errors",
-    "StreamweirError": "streamweir.errors",
 }
-
-__all__ = ["AsyncGateway", "AsyncStream", "ConfigError", "Report", "RequestError", "StreamError", "StreamweirError"]
+"""Where the names are that are no errors."""
 
 
 def __getattr__(name: str) -> Any:
@@ -32,9 +84,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("streamweir")
-    if name not in _WHERE:
+    if name not in __all__:
         raise AttributeError(f"module 'streamweir' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    return getattr(import_module(_WHERE.get(name, "streamweir.errors")), name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from streamweir.errors import ConfigError
 DEFAULT_PORT = 8787
 
 GC_THRESHOLD = 20_000
-"""Container objects between collections. A stream's objects form no cycles; at 700, the default, it runs every 30 events."""
+"""Container objects between collections. A stream's objects form no cycles; Python's 700 means one every 30 events."""
 
 
 @click.command("serve", short_help="the proxy")

@@ -1,7 +1,7 @@
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-import msgspec
 
 from streamweir.wire.ndjson import NdjsonDecoder
 from streamweir.wire.sse import Malformed

@@ -1,0 +1,67 @@
+"""CPU microseconds per event of the pure pipeline, without sockets: python bench/relay.py
+
+Events come one, or fifty, a read. Medians of five; compare figures of one run only, since machines drift.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from streamweir.dialects import BUILTIN
+from streamweir.dialects.chunk_stream import DecodeOptions
+from streamweir.events import Delta, Numbered, Upstream
+from streamweir.faces.browser_sse import BrowserSse
+from streamweir.faces.openai_chat import OpenAIChat
+from streamweir.relay import Relay
+from streamweir.stages.integrity import Integrity
+from streamweir.stages.limits import TimeLimits
+from streamweir.stages.release import release_unguarded
+from streamweir.stages.report import Identity
+from streamweir.wire.sse import SseDecoder
+
+EVENTS = 10_000
+FACES: dict[str, Callable[[], Callable[[Any], Any]]] = {
+    "browser SSE": BrowserSse,
+    "OpenAI": lambda: OpenAIChat(id="x", model="m", created=1, include_usage=True),
+    "events": lambda: tuple,
+}
+
+
+def relay(dialect: str, encode: Callable[[Any], Any]) -> Relay[Any]:
+    return Relay(
+        Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
+        framing=SseDecoder(),
+        decode=BUILTIN[dialect].decoder(DecodeOptions()),
+        integrity=Integrity(),
+        release=release_unguarded(request_id="r", model="m", dialect=dialect),
+        encode=encode,
+        limits=TimeLimits(),
+        sent_at=0.0,
+    )
+
+
+def measure(dialect: str, face: str, together: int) -> float:
+    encoder = BUILTIN[dialect].encoder(id="chatcmpl-0000001a", model="mock-model", created=1760000000)
+    deltas = [Delta(" order")] * EVENTS
+    events: list[Upstream] = (
+        [Numbered(n, (d,)) for n, d in enumerate(deltas)] if dialect == "sse-gateway" else [*deltas]
+    )
+    wire = list(encoder.encode(events))
+    reads = [b"".join(wire[at : at + together]) for at in range(0, len(wire), together)]
+    times = []
+    for _ in range(5):
+        stream = relay(dialect, FACES[face]())
+        began = time.process_time()
+        for number, data in enumerate(reads):
+            stream.feed(data, number * 1e-4)
+        times.append((time.process_time() - began) / EVENTS * 1e6)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    print("| dialect | face | one event a read | fifty |")
+    print("|---|---|---|---|")
+    for dialect in BUILTIN:
+        for face in FACES:
+            print(f"| {dialect} | {face} | {measure(dialect, face, 1):.1f} us | {measure(dialect, face, 50):.1f} us |")

@@ -1,0 +1,86 @@
+"""What the documents show is run: Python and shell blocks against a simulator and a proxy, TOML and links checked."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamweir.config import load_text
+from streamweir.simulator.scenario import FAULTS
+from tests.conftest import ROOT
+from tests.contract.test_cli import start, stop
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+KINDS = {"python", "sh", "sh no-run", "toml", "text"}
+
+
+def blocks(kind: str) -> list[object]:
+    found = []
+    for path in DOCUMENTS:
+        for number, (info, body) in enumerate(FENCE.findall(path.read_text(encoding="utf-8"))):
+            if info == kind:
+                found.append(pytest.param(body, id=f"{path.name}-{number}"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    simulator, upstream = start("simulate", "--port", "0", "--speed", "0", say="listening on")
+    config = tmp_path_factory.mktemp("docs") / "streamweir.toml"
+    text = FENCE.search(
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        (ROOT / "README.md").read_text(encoding="utf-8").index("## The proxy"),
+    )
+    assert text is not None
+    config.write_text(text[2].replace("http://127.0.0.1:8788", upstream), encoding="utf-8")
+    proxy, url = start("serve", "-c", str(config), "--port", "0", say="listening on")
+    yield upstream, url
+    stop(proxy)
+    stop(simulator)
+
+
+def run(command: list[str], text: str, servers: tuple[str, str]) -> None:
+    text = text.replace("http://127.0.0.1:8788", servers[0]).replace("http://127.0.0.1:8787", servers[1])
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=30, env=os.environ | {"PATH": path}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_blocks_run(text: str, servers: tuple[str, str]) -> None:
+    run([sys.executable, "-W", "error", "-"], text, servers)
+
+
+@pytest.mark.parametrize("text", blocks("sh"))
+def test_shell_blocks_run(text: str, servers: tuple[str, str]) -> None:
+    run(["bash", "-euo", "pipefail"], text, servers)
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_toml_blocks_load(text: str) -> None:
+    tomllib.loads(text)
+    if text.startswith("# streamweir.toml"):
+        load_text(text)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_blocks_have_a_kind_and_links_a_target(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert {info for info, _ in FENCE.findall(text)} <= KINDS
+    for target in LINK.findall(FENCE.sub("", text)):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_fault_is_documented() -> None:
+    text = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    assert all(f"| `{fault}` | {what} |" in text for fault, what in FAULTS.items())
