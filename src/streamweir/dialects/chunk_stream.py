@@ -64,10 +64,12 @@ def end_of(stop_reasons: dict[int, str]) -> End:
 class ChunkDecoder:
     """SSE frames to upstream events. Never raises; the last event is an End, and nothing follows it."""
 
-    __slots__ = ("_ended", "_numbered", "_options", "_stop", "_usage")
+    __slots__ = ("_ended", "_finish_ends", "_numbered", "_skip", "_stop", "_strict", "_usage")
 
     def __init__(self, options: DecodeOptions, *, numbered: bool) -> None:
-        self._options = options
+        self._strict = options.schema == "strict"
+        self._skip = options.malformed == "skip"
+        self._finish_ends = options.end_marker == "finish_reason"
         self._numbered = numbered
         self._stop: dict[int, str] = {}
         self._usage: UsageUpdate | None = None
@@ -93,7 +95,7 @@ class ChunkDecoder:
         try:
             chunk, asides = read_chunk(data)
         except msgspec.ValidationError:
-            if self._options.schema == "strict":
+            if self._strict:
                 self._end(events, protocol_error("a chunk of the stream is not of the documented shape"))
             else:
                 events.append(Note("unknown_object"))
@@ -101,10 +103,10 @@ class ChunkDecoder:
         except (msgspec.DecodeError, RecursionError):
             if data.strip() == DONE:
                 self._end(events, end_of(self._stop))
-            elif self._options.malformed == "fail":
-                self._end(events, protocol_error("a chunk of the stream is not JSON"))
-            else:
+            elif self._skip:
                 events.append(Note("malformed"))
+            else:
+                self._end(events, protocol_error("a chunk of the stream is not JSON"))
             return
         self._chunk(chunk, asides, events)
 
@@ -114,23 +116,25 @@ class ChunkDecoder:
                 events, upstream_error(chunk.error if chunk.error is not None else (asides or [{}])[0].get("chunk"))
             )
             return
-        if self._options.schema == "strict" and (missing := [k for k in DOCUMENTED if getattr(chunk, k) is None]):
+        if self._strict and (missing := [k for k in DOCUMENTED if getattr(chunk, k) is None]):
             self._end(events, protocol_error(f"a chunk of the stream lacks {', '.join(missing)}"))
             return
+        choices = chunk.choices or ()
         content: list[Delta | ToolCallDelta] = []
-        for position, choice in enumerate(chunk.choices or ()):
+        for position, choice in enumerate(choices):
             extra = asides[position] or msgspec.UNSET if position < len(asides) else msgspec.UNSET
             found = content_of(choice, extra)
             content += found
             if extra and not found:
                 events.append(Note("unknown_keys", extra))
-            if choice.finish_reason and type(choice.finish_reason) is str:
-                self._stop[choice.index if type(choice.index) is int else 0] = choice.finish_reason
+            reason = choice.finish_reason
+            if reason and type(reason) is str:
+                self._stop[choice.index if type(choice.index) is int else 0] = reason
         if self._numbered and type(chunk.sequence) is int and chunk.sequence >= 0:
             events.append(Numbered(chunk.sequence, tuple(content)))
         else:
             events += content
-        if not chunk.choices:
+        if not choices:
             if asides:
                 events.append(Note("unknown_keys", asides[0]))
             elif chunk.usage is None:
@@ -138,7 +142,7 @@ class ChunkDecoder:
         usage: Any = chunk.usage
         if isinstance(usage, dict):
             self._count(cast("dict[str, Any]", usage), events)
-        if self._options.end_marker == "finish_reason" and self._stop:
+        if self._finish_ends and self._stop:
             self._end(events, end_of(self._stop))
 
     def _count(self, usage: dict[str, Any], events: list[Upstream]) -> None:

@@ -8,20 +8,15 @@ class LineSplitter:
 
     A line is handed out as soon as its end is certain: a CR at the end of a read ends its line at once, and an LF
     that opens the next read is then part of it. `bytes.splitlines` knows exactly these three ends (it is
-    `str.splitlines` that also splits at U+2028 and others).
+    `str.splitlines` that also splits at U+2028 and others). `held` counts the bytes of an unfinished line.
     """
 
-    __slots__ = ("_after_cr", "_held", "_size")
+    __slots__ = ("_after_cr", "_held", "held")
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
-        self._size = 0
+        self.held = 0
         self._after_cr = False
-
-    @property
-    def held(self) -> int:
-        """How many bytes of an unfinished line are held."""
-        return self._size
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes, without their ends."""
@@ -36,18 +31,18 @@ class LineSplitter:
         if self._held:
             if len(lines) == 1 and last not in b"\r\n":
                 self._held.append(data)
-                self._size += len(data)
+                self.held += len(data)
                 return []
             self._held.append(lines[0])
             lines[0] = b"".join(self._held)
             self._held.clear()
-            self._size = 0
+            self.held = 0
         if last == 0x0D:
             self._after_cr = True
         elif last != 0x0A:
             rest = lines.pop()
             self._held.append(rest)
-            self._size = len(rest)
+            self.held = len(rest)
         return lines
 
     def rest(self) -> bytes:
