@@ -27,7 +27,7 @@ class StreamReply(web.StreamResponse):
         self._finished = False
 
     async def open(self, request: web.Request) -> None:
-        """Write the head. On HTTP/1.0 the body is unframed and ends with the connection."""
+        """Make the head ready. On HTTP/1.0 the body is unframed and ends with the connection."""
         self._framed = request.version >= (1, 1)
         if self._framed:
             self.enable_chunked_encoding()
@@ -36,11 +36,18 @@ class StreamReply(web.StreamResponse):
         self._writer = await self.prepare(request)
         self._transport = request.transport
 
-    def begin(self, data: bytes) -> None:
-        """Send the head, and what there is to send already in the same packet if there is some."""
-        if self._writer is not None:
-            self._writer.send_headers()
-        self.send(data)
+    async def begin(self, data: bytes, *, last: bool) -> None:
+        """Send the head, and in the same write what there is to send already; `last` where that is all."""
+        self._finished = last
+        writer = self._writer
+        if writer is None:
+            return
+        if last:
+            await writer.write_eof(data)
+        elif data:
+            await writer.write(data)
+        else:
+            writer.send_headers()
 
     def send(self, data: bytes) -> bool:
         """Write a piece of the body. False where the client reads too slowly: then wait for `drained`."""

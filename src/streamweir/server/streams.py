@@ -22,9 +22,12 @@ class Forward:
     `changed` wakes the handler, which otherwise sleeps for the whole stream: at the end, and when the client is slow.
     """
 
-    __slots__ = ("_connection", "_relay", "_reply", "_wake", "_wheel", "slow")
+    __slots__ = ("_connection", "_held", "_relay", "_reply", "_wake", "_wheel", "slow")
 
-    def __init__(self, relay: Relay[bytes], connection: Connection, reply: StreamReply, wheel: Wheel) -> None:
+    def __init__(
+        self, relay: Relay[bytes], connection: Connection, reply: StreamReply, wheel: Wheel, first: bytes
+    ) -> None:
+        self._held: bytes | None = first
         self._relay = relay
         self._connection = connection
         self._reply = reply
@@ -32,11 +35,17 @@ class Forward:
         self._wake: asyncio.Future[None] | None = None
         self.slow = False
 
-    async def run(self) -> None:
-        """Carry the stream to its end. Cancelled (the client left), the upstream is closed at once."""
+    async def run(self, request: web.Request) -> None:
+        """Carry the stream to its end. Cancelled (the client left), the upstream is closed at once.
+
+        What the upstream sent together with its head leaves together with ours.
+        """
         self._wheel.add(self)
         try:
             self._connection.attach(self)
+            await self._reply.open(request)
+            held, self._held = self._held or b"", None
+            await self._reply.begin(held, last=self._relay.done)
             while not self._relay.done:
                 if self.slow:
                     await self._reply.drained()
@@ -70,18 +79,21 @@ class Forward:
         self._write(self._relay.tick(now))
 
     def _write(self, out: bytes) -> None:
-        if self._relay.done:
+        if self._held is not None:
+            self._held += out
+        elif self._relay.done:
             self._reply.finish(out)
+        elif out and not self._reply.send(out):
+            self.slow = True
+            self._connection.pause()
+            self._relay.pause(time.monotonic())
+            self._awake()
+        if self._relay.done:
             report = self._relay.report
             if report is not None and report.complete:
                 self._connection.release()
             else:
                 self._connection.abort()
-            self._awake()
-        elif out and not self._reply.send(out):
-            self.slow = True
-            self._connection.pause()
-            self._relay.pause(time.monotonic())
             self._awake()
 
     def _awake(self) -> None:
@@ -159,14 +171,7 @@ async def forward(
     connection = opening.connection
     if connection is None:
         raise ValueError("forward needs an opened connection")
-    try:
-        await reply.open(request)
-    except BaseException:
-        relay.end("client_gone", time.monotonic())
-        connection.abort()
-        raise
-    reply.begin(first)
-    await Forward(relay, connection, reply, wheel).run()
+    await Forward(relay, connection, reply, wheel, first).run(request)
     return reply
 
 
