@@ -60,7 +60,7 @@ docs: .venv/dev
 	$(BIN)/python tests/acceptance/test_every_offset.py --write
 
 deps:
-	$(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -q && apt-get install -q -y chromium strace nginx gcc'
+	$(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -q && apt-get install -q -y chromium'
 	npm ci --no-audit --no-fund
 
 # one resolution for all Python versions and platforms; files name no index

@@ -19,7 +19,7 @@ from streamweir.server.reply import StreamReply
 class Forward:
     """The sink between an upstream connection and a client's transport.
 
-    `changed` wakes the handler, which otherwise sleeps for the whole stream: at the end, and when the client is slow.
+    The handler sleeps for the whole stream; it is woken at the end, and when the client reads too slowly (`slow`).
     """
 
     __slots__ = ("_connection", "_held", "_relay", "_reply", "_wake", "_wheel", "slow")
