@@ -52,3 +52,37 @@ async def test_a_reply_grows_and_ends_honestly(
 
 async def test_the_pages_parser() -> None:
     await run(needs("node")["node"], "--test", str(HERE / "sse.test.mjs"))
+
+
+COMPLETE = ("complete", "complete", 0)
+ENDS: dict[str, tuple[tuple[str, str, int], str, str]] = {
+    # case: (state, label, marks), text, ids
+    "whole": (COMPLETE, "ab", "request r-1 · correlation c-1"),
+    "whole, then held open": (COMPLETE, "a", "request r-1 · correlation c-1"),
+    "whole, then reset": (COMPLETE, "a", "request r-1 · correlation c-1"),
+    "whole, then more": (COMPLETE, "a", "request r-1 · correlation c-1"),
+    "clean end without a terminal event": (("failed", "stream_interrupted", 1), "ab", "request r-0 · correlation c-0"),
+    "end inside the terminal event": (("failed", "stream_interrupted", 1), "a", "request r-0 · correlation c-0"),
+    "empty body": (("failed", "stream_interrupted", 1), "", "request r-0 · correlation c-0"),
+    "reset": (("failed", "upstream_lost", 1), "a", "request r-0 · correlation c-0"),
+    "blocked": (("failed", "stream_blocked", 1), "a", "request r-1 · correlation c-1"),
+    "error": (("failed", "stream_stalled", 1), "a", "request r-1 · correlation c-1"),
+    "stop that is no whole reply": (("failed", "protocol_error", 1), "a", "request r-1 · correlation c-1"),
+    "stop without a report": (("failed", "protocol_error", 1), "a", "request r-0 · correlation c-0"),
+    "not JSON": (("failed", "protocol_error", 1), "a", "request r-0 · correlation c-0"),
+    "markup": (COMPLETE, "<img src=x onerror=alert(1)>", "request r-1 · correlation c-1"),
+    "refused": (("failed", "rate_limited", 1), "", "request r-2 · correlation c-2"),
+    "refused without JSON": (("failed", "HTTP 502", 1), "", "request r-2"),
+    "cancelled": (("failed", "cancelled", 1), "a", "request r-0 · correlation c-0"),
+    "sent again": (("streaming", "streaming", 0), "a", "request r-0 · correlation c-0"),
+}
+
+
+async def test_every_end_of_an_answer_is_shown_as_what_it_is() -> None:
+    tools = needs("node", "chromium")
+    needs("pyright")
+    seen = json.loads(await run(tools["node"], str(HERE / "ends.mjs"), tools["chromium"]))
+    shown = {name: ((s["state"], s["label"], s["marks"]), s["text"], s["ids"]) for name, s in seen.items()}
+    assert shown == ENDS
+    assert [name for name, s in seen.items() if s["cancel"]] == ["sent again"]
+    assert all(s["elements"] == 0 for s in seen.values())

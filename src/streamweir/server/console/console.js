@@ -3,9 +3,11 @@ import { SseParser } from "./sse.js";
 const $ = (id) => document.getElementById(id);
 const ms = (value) => `${Math.round(value)} ms`;
 const LABELS = { completed: ["complete", "complete"], truncated: ["truncated", "token limit"] };
+const UNREADABLE = "The proxy's answer could not be read.";
+const TERMINAL = new Set(["stop", "blocked", "error"]);
 const SPARKS = 120;
 
-let running = null;
+let running = null; // the View whose reply is on its way
 
 function badge(state, label, why = "") {
   $("badge").dataset.state = state;
@@ -13,9 +15,11 @@ function badge(state, label, why = "") {
   $("why").textContent = why;
 }
 
-/** Everything that is shown of one reply. */
+/** Everything that is shown of one reply. The page has room for one: a view that was replaced shows nothing more. */
 class View {
   constructor() {
+    this.abort = new AbortController();
+    this.ended = false;
     this.began = performance.now();
     this.last = 0;
     this.events = 0;
@@ -28,6 +32,14 @@ class View {
     for (const id of ["first", "elapsed", "rate", "gap"]) $(id).textContent = "–";
     $("spark").firstElementChild.setAttribute("points", "");
     badge("streaming", "waiting");
+  }
+
+  /** One event of the stream. Nothing counts after the terminal one. */
+  take(event) {
+    if (this.ended) return;
+    const message = JSON.parse(event.data);
+    if (message.type === "token") this.token(message.content);
+    else if (TERMINAL.has(message.type)) this.end(message);
   }
 
   token(content) {
@@ -45,6 +57,7 @@ class View {
   }
 
   draw() {
+    if (running !== this) return;
     const elapsed = performance.now() - this.began;
     $("events").textContent = this.events;
     $("elapsed").textContent = ms(elapsed);
@@ -58,15 +71,25 @@ class View {
 
   end(message) {
     const report = message.report;
-    if (message.type === "stop" && LABELS[report.status]) badge(...LABELS[report.status]);
-    else this.cut(message.type === "blocked" ? "stream_blocked" : message.code, message.reason || message.message);
+    if (message.type === "stop" && LABELS[report?.status]) {
+      this.ended = true;
+      badge(...LABELS[report.status]);
+    } else if (message.type === "blocked") this.cut("stream_blocked", message.reason);
+    else this.cut(message.code || "protocol_error", message.message || UNREADABLE);
     if (!report) return;
-    $("ids").textContent = [`request ${report.request_id}`, report.correlation_id && `correlation ${report.correlation_id}`].filter(Boolean).join(" · ");
+    this.ids(report.request_id, report.correlation_id);
     $("report").textContent = JSON.stringify(report, null, 2);
     $("details").hidden = false;
   }
 
+  ids(request, correlation) {
+    $("ids").textContent = [request && `request ${request}`, correlation && `correlation ${correlation}`].filter(Boolean).join(" · ");
+  }
+
+  /** The reply stops short. The first reason is the one that holds. */
   cut(code, why) {
+    if (this.ended || running !== this) return;
+    this.ended = true;
     badge("failed", code, why);
     const mark = document.createElement("span");
     mark.className = "cut";
@@ -76,52 +99,51 @@ class View {
 }
 
 async function send(profile, prompt) {
-  running?.abort();
-  const abort = (running = new AbortController());
-  const view = new View();
+  running?.abort.abort();
+  const view = (running = new View());
   $("cancel").disabled = false;
   const timer = setInterval(() => view.draw(), 100);
-  let ended = false;
   try {
-    const answer = await fetch("/api/llm/stream", {
-      method: "POST",
-      signal: abort.signal,
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ configurationId: profile, messages: [{ role: "user", content: prompt }] }),
-    });
-    if (!answer.ok) {
-      const body = await answer.json().catch(() => ({}));
-      view.cut(body.code || `HTTP ${answer.status}`, body.error || "The request was refused.");
-      ended = true;
-      return;
-    }
-    const parser = new SseParser();
-    const reader = answer.body.getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      for (const event of parser.push(value)) {
-        const message = JSON.parse(event.data);
-        if (message.type === "token") view.token(message.content);
-        else if (["stop", "blocked", "error"].includes(message.type)) {
-          ended = true;
-          view.end(message);
-        }
-      }
-    }
+    await stream(view, profile, prompt);
+    // a body that ends without a terminal event was cut, however clean its end
+    view.cut("stream_interrupted", "The reply was cut off before its end.");
   } catch (error) {
-    ended = true;
-    if (abort.signal.aborted) view.cut("cancelled", "You cancelled the reply.");
+    if (view.abort.signal.aborted) view.cut("cancelled", "You cancelled the reply.");
+    else if (error instanceof SyntaxError) view.cut("protocol_error", UNREADABLE);
     else view.cut("upstream_lost", "The connection to the proxy was lost.");
   } finally {
-    // a body that ends without a terminal event was cut, however clean its end
-    if (!ended) view.cut("stream_interrupted", "The reply was cut off before its end.");
     clearInterval(timer);
+    view.abort.abort();
     view.draw();
-    if (running === abort) {
+    if (running === view) {
       running = null;
       $("cancel").disabled = true;
     }
+  }
+}
+
+async function stream(view, profile, prompt) {
+  const answer = await fetch("/api/llm/stream", {
+    method: "POST",
+    signal: view.abort.signal,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ configurationId: profile, messages: [{ role: "user", content: prompt }] }),
+  });
+  if (running !== view) return;
+  const ids = ["X-Request-Id", "ININ-Correlation-Id"].map((name) => answer.headers.get(name));
+  view.ids(...ids);
+  if (!answer.ok) {
+    const body = await answer.json().catch(() => ({}));
+    if (running === view) view.ids(ids[0], body.correlation_id);
+    view.cut(body.code || `HTTP ${answer.status}`, body.error || "The request was refused.");
+    return;
+  }
+  const parser = new SseParser();
+  const reader = answer.body.getReader();
+  while (!view.ended) {
+    const { done, value } = await reader.read();
+    if (done || running !== view) return;
+    for (const event of parser.push(value)) view.take(event);
   }
 }
 
@@ -138,7 +160,7 @@ async function start() {
   $("prompt").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
   });
-  $("cancel").addEventListener("click", () => running?.abort());
+  $("cancel").addEventListener("click", () => running?.abort.abort());
   if (asked.has("autostart")) $("form").requestSubmit();
 }
 

@@ -1,0 +1,102 @@
+// Every way in which an answer can end, from a scripted server, shown by the console page in a real browser.
+// usage: ends.mjs CHROMIUM; prints what was seen as JSON, by case
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { chromium } from "playwright-core";
+
+const PAGES = new URL("../../src/streamweir/server/console/", import.meta.url);
+const KINDS = { html: "text/html", css: "text/css", js: "text/javascript" };
+const token = (content) => `data: ${JSON.stringify({ type: "token", content, index: 0 })}\n\n`;
+const last = (message) => `data: ${JSON.stringify(message)}\n\n`;
+const report = (status) => ({ status, request_id: "r-1", correlation_id: "c-1" });
+const STOP = last({ type: "stop", report: report("completed") });
+
+// the answer's parts, then how the server leaves: "end" (clean), "reset", "hold" (keeps the connection open)
+const CASES = {
+  whole: [[token("a"), token("b"), STOP], "end"],
+  "whole, then held open": [[token("a"), STOP], "hold"],
+  "whole, then reset": [[token("a"), STOP], "reset"],
+  "whole, then more": [[token("a"), STOP + token("b") + last({ type: "error", code: "late" })], "end"],
+  "clean end without a terminal event": [[token("a"), token("b")], "end"],
+  "end inside the terminal event": [[token("a"), STOP.slice(0, -1)], "end"],
+  "empty body": [[], "end"],
+  reset: [[token("a")], "reset"],
+  blocked: [[token("a"), last({ type: "blocked", reason: "PII detected", report: report("blocked") })], "end"],
+  error: [[token("a"), last({ type: "error", code: "stream_stalled", message: "It stopped.", report: report("timed_out") })], "end"],
+  "stop that is no whole reply": [[token("a"), last({ type: "stop", report: report("interrupted") })], "end"],
+  "stop without a report": [[token("a"), last({ type: "stop" })], "end"],
+  "not JSON": [[token("a"), "data: {\n\n"], "end"],
+  markup: [[token("<img src=x onerror=alert(1)>"), STOP], "end"],
+  refused: [429, { error: "Too many requests.", code: "rate_limited", correlation_id: "c-2" }],
+  "refused without JSON": [502, "<h1>Bad gateway</h1>"],
+  cancelled: [[token("a")], "hold"],
+  "sent again": [[token("a")], "hold"],
+};
+
+let scripted = [];
+const server = createServer((request, response) => {
+  const path = request.url.split("?")[0];
+  if (path === "/v1/models") return response.end('{"data":[{"id":"p"}]}');
+  if (path !== "/api/llm/stream") {
+    const name = path.slice("/console/".length) || "index.html";
+    response.setHeader("Content-Type", KINDS[name.split(".")[1]]);
+    return response.end(readFileSync(new URL(name, PAGES)));
+  }
+  const [parts, leave] = scripted;
+  request.resume();
+  if (typeof parts === "number") {
+    response.writeHead(parts, { "X-Request-Id": "r-2" });
+    return response.end(typeof leave === "string" ? leave : JSON.stringify(leave));
+  }
+  response.writeHead(200, { "Content-Type": "text/event-stream", "X-Request-Id": "r-0", "ININ-Correlation-Id": "c-0" });
+  response.flushHeaders();
+  parts.forEach((part, n) => setTimeout(() => response.write(part), 20 * n));
+  return setTimeout(() => {
+    if (leave === "end") response.end();
+    else if (leave === "reset") response.destroy();
+  }, 20 * parts.length + 60);
+});
+await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+
+const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const browser = await chromium.launch({ executablePath: process.argv[2], args, headless: true });
+const seen = {};
+try {
+  const page = await browser.newPage();
+  const state = (...wanted) => page.waitForFunction((names) => names.includes(document.getElementById("badge").dataset.state), wanted, { timeout: 5_000 });
+  const look = () =>
+    page.evaluate(() => {
+      const byId = (id) => document.getElementById(id);
+      const reply = byId("reply");
+      return {
+        state: byId("badge").dataset.state,
+        label: byId("badge").textContent,
+        why: byId("why").textContent,
+        text: reply.firstChild.data,
+        marks: reply.querySelectorAll(".cut").length,
+        elements: reply.querySelectorAll(":not(.cut)").length,
+        ids: byId("ids").textContent,
+        cancel: !byId("cancel").disabled,
+      };
+    });
+  for (const [name, script] of Object.entries(CASES)) {
+    scripted = script;
+    await page.goto(`http://127.0.0.1:${server.address().port}/console/?prompt=x`);
+    await page.waitForFunction(() => document.getElementById("profile").options.length === 1);
+    await page.focus("#prompt");
+    await page.keyboard.press("Control+Enter");
+    if (name === "cancelled" || name === "sent again") {
+      await page.waitForFunction(() => document.getElementById("reply").textContent === "a");
+      await page.click(name === "cancelled" ? "#cancel" : "#send");
+    }
+    if (name === "sent again") await page.waitForTimeout(100);
+    else await state("complete", "truncated", "failed");
+    await page.waitForTimeout(150); // what comes after the end must change nothing
+    seen[name] = await look();
+  }
+} finally {
+  await browser.close();
+  server.closeAllConnections();
+  server.close();
+}
+console.log(JSON.stringify(seen));
