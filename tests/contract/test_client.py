@@ -187,7 +187,7 @@ async def test_cancel_closes_the_upstream_and_raises_to_whoever_reads(simulator:
 
 async def test_cancel_during_the_wait_for_a_retry(simulator: RunningSimulator) -> None:
     async with gateway_for(simulator) as gateway:
-        stream = gateway.stream(model="sim:503", messages=HELLO)
+        stream = gateway.stream(model="sim:429", messages=HELLO)
         asyncio.get_running_loop().call_later(0.1, stream.cancel)
         began = time.monotonic()
         with pytest.raises(errors.StreamCancelled):
