@@ -1,7 +1,7 @@
 """What the documents show is run: Python and shell blocks against a simulator and a proxy, TOML and links checked."""
 
+import json
 import os
-import re
 import subprocess
 import sys
 import tomllib
@@ -14,19 +14,18 @@ from streamweir.config import load_text
 from streamweir.simulator.scenario import FAULTS
 from tests.conftest import ROOT
 from tests.contract.test_cli import start, stop
+from tests.docs.blocks import relative_links, split
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-KINDS = {"python", "sh", "sh no-run", "toml", "text"}
+KINDS = {"python", "sh", "sh no-run", "toml", "json", "text"}
 
 
 def blocks(kind: str) -> list[object]:
     found = []
     for path in DOCUMENTS:
-        for number, (info, body) in enumerate(FENCE.findall(path.read_text(encoding="utf-8"))):
-            if info == kind:
-                found.append(pytest.param(body, id=f"{path.name}-{number}"))
+        for block in split(path.read_text(encoding="utf-8"))[0]:
+            if block.info == kind:
+                found.append(pytest.param(block.body, id=f"{path.name}:{block.line}"))
     return found
 
 
@@ -34,12 +33,9 @@ def blocks(kind: str) -> list[object]:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     simulator, upstream = start("simulate", "--port", "0", "--speed", "0", say="listening on")
     config = tmp_path_factory.mktemp("docs") / "streamweir.toml"
-    text = FENCE.search(
-        (ROOT / "README.md").read_text(encoding="utf-8"),
-        (ROOT / "README.md").read_text(encoding="utf-8").index("## The proxy"),
-    )
-    assert text is not None
-    config.write_text(text[2].replace("http://127.0.0.1:8788", upstream), encoding="utf-8")
+    _, _, shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## The proxy\n")
+    text = next(block.body for block in split(shown)[0] if block.info == "toml")
+    config.write_text(text.replace("http://127.0.0.1:8788", upstream), encoding="utf-8")
     proxy, url = start("serve", "-c", str(config), "--port", "0", say="listening on")
     yield upstream, url
     stop(proxy)
@@ -75,9 +71,12 @@ def test_toml_blocks_load(text: str) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_blocks_have_a_kind_and_links_a_target(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert {info for info, _ in FENCE.findall(text)} <= KINDS
-    for target in LINK.findall(FENCE.sub("", text)):
+    found, prose = split(path.read_text(encoding="utf-8"))
+    for block in found:
+        assert block.info in KINDS, f"line {block.line}"
+        if block.info == "json":
+            json.loads(block.body)
+    for target in relative_links(prose):
         assert (path.parent / target).exists(), target
 
 
