@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from streamweir.dialects import BUILTIN
-from streamweir.dialects.chunk_stream import DecodeOptions
+from streamweir.dialects.ends import DecodeOptions
 from streamweir.events import Delta, Numbered, Upstream
 from streamweir.faces.browser_sse import BrowserSse
 from streamweir.faces.openai_chat import OpenAIChat
-from streamweir.relay import Relay
+from streamweir.relay import Attempt, Relay
 from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.release import release_unguarded
@@ -31,13 +31,10 @@ FACES: dict[str, Callable[[], Callable[[Any], Any]]] = {
 def relay(dialect: str, encode: Callable[[Any], Any]) -> Relay[Any]:
     return Relay(
         Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
-        framing=SseDecoder(),
-        decode=BUILTIN[dialect].decoder(DecodeOptions()),
-        integrity=Integrity(),
+        Attempt(SseDecoder(), BUILTIN[dialect].decoder(DecodeOptions()), Integrity(), sent_at=0.0),
         release=release_unguarded(request_id="r", model="m", dialect=dialect),
         encode=encode,
         limits=TimeLimits(),
-        sent_at=0.0,
     )
 
 

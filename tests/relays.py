@@ -4,28 +4,43 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamweir.dialects import BUILTIN
-from streamweir.dialects.chunk_stream import DecodeOptions
+from streamweir.dialects.ends import DecodeOptions
 from streamweir.events import End, Upstream
-from streamweir.relay import Relay
+from streamweir.relay import Attempt, Relay
 from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.release import release_unguarded
 from streamweir.stages.report import Identity
+from streamweir.wire.ndjson import NdjsonDecoder
 from streamweir.wire.sse import SseDecoder
+from streamweir.wire.websocket import WebSocket
+
+
+def framing(dialect: str) -> Any:
+    kinds = {"sse": SseDecoder, "ndjson": NdjsonDecoder, "websocket": lambda: WebSocket(0.0)}
+    return kinds[BUILTIN[dialect].framing]()
+
+
+def attempt(dialect: str, **options: Any) -> Attempt:
+    return Attempt(
+        framing(dialect), BUILTIN[dialect].decoder(DecodeOptions(**options)), Integrity(), sent_at=0.0, attempts=0
+    )
 
 
 def relay(
-    dialect: str, encode: Callable[[Any], Any] = tuple, limits: TimeLimits = TimeLimits(), **options: Any
+    dialect: str,
+    encode: Callable[[Any], Any] = tuple,
+    limits: TimeLimits = TimeLimits(),
+    policy: Any = None,
+    **options: Any,
 ) -> Relay[Any]:
     return Relay(
         Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
-        framing=SseDecoder(),
-        decode=BUILTIN[dialect].decoder(DecodeOptions(**options)),
-        integrity=Integrity(),
+        attempt(dialect, **options),
         release=release_unguarded(request_id="r", model="m", dialect=dialect),
         encode=encode,
         limits=limits,
-        sent_at=0.0,
+        policy=policy,
     )
 
 

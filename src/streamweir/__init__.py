@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streamweir.client.aio import AsyncGateway
     from streamweir.client.stream import AsyncStream
+    from streamweir.client.sync import Gateway
+    from streamweir.client.sync_stream import Stream
     from streamweir.errors import (
         APIConnectionError,
         APIError,
@@ -51,6 +53,7 @@ __all__ = [
     "BadRequestError",
     "ConfigError",
     "ContextWindowExceeded",
+    "Gateway",
     "HandshakeError",
     "InternalServerError",
     "MissingScopeError",
@@ -60,6 +63,7 @@ __all__ = [
     "RateLimitError",
     "Report",
     "RequestError",
+    "Stream",
     "StreamBlocked",
     "StreamCancelled",
     "StreamError",
@@ -74,7 +78,9 @@ __all__ = [
 _WHERE = {
     "AsyncGateway": "streamweir.client.aio",
     "AsyncStream": "streamweir.client.stream",
+    "Gateway": "streamweir.client.sync",
     "Report": "streamweir.report",
+    "Stream": "streamweir.client.sync_stream",
 }
 """Where the names are that are no errors."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError
+from streamweir.flows.continuation import AgainPolicy, OnCut, OnGaps
 from streamweir.genesys.login import Login
 from streamweir.stages.limits import TimeLimits
 
@@ -47,12 +48,20 @@ class UpstreamTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     scopes: list[str] | None = None
     headers: dict[str, str] = {}
     ca_file: str | None = None
+    proxy: str | None = None
+    token_in: Literal["header", "subprotocol"] = "header"
+    max_message_chars: int | None = None
     schema: Literal["lenient", "strict"] = "lenient"
     malformed: Literal["fail", "skip"] = "fail"
     end_marker: Literal["done", "finish_reason"] = "done"
-    on_gaps: Literal["fail", "ignore"] = "fail"
+    content: Literal["delta", "cumulative"] = "delta"
+    on_cut: OnCut | None = None
+    on_gaps: OnGaps | None = None
+    max_restarts: int | None = None
+    continue_as: Literal["assistant", "system"] | None = None
     max_gap_ratio: float = 0.05
     max_tries: int = 3
+    retry_ambiguous: bool = False
     connect: Duration | None = None
     first_token_timeout: Duration | None = None
     idle_timeout: Duration | None = None
@@ -68,6 +77,13 @@ class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     guard: str = "off"
     system: str | None = None
     options: dict[str, Any] = {}
+    prompt_id: str | None = None
+    context_window: int | None = None
+    on_overflow: Literal["reject", "slide"] = "reject"
+    on_cut: OnCut | None = None
+    on_gaps: OnGaps | None = None
+    max_restarts: int | None = None
+    continue_as: Literal["assistant", "system"] | None = None
     connect: Duration | None = None
     first_token_timeout: Duration | None = None
     idle_timeout: Duration | None = None
@@ -172,6 +188,15 @@ def seconds(value: Duration, where: str) -> float:
 def time_limits(table: UpstreamTable | ProfileTable, base: TimeLimits, where: str) -> TimeLimits:
     """The limits of a table, over those of `base`."""
     given = {name: seconds(value, f"{where}.{name}") for name in LIMITS if (value := getattr(table, name)) is not None}
+    return msgspec.structs.replace(base, **given)
+
+
+AGAIN = ("on_cut", "on_gaps", "max_restarts", "continue_as")
+
+
+def again_policy(table: UpstreamTable | ProfileTable, base: AgainPolicy) -> AgainPolicy:
+    """What follows a reply that broke off: the keys of a table, over `base`."""
+    given = {name: value for name in AGAIN if (value := getattr(table, name)) is not None}
     return msgspec.structs.replace(base, **given)
 
 

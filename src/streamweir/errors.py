@@ -183,7 +183,9 @@ class ProtocolError(StreamError):
 
 
 class HandshakeError(StreamError):
-    """The upstream did not become ready."""
+    """The upstream's WebSocket did not become ready; `received` is what came instead, if anything."""
+
+    received: str | None = None
 
 
 BY_STATUS: dict[int, type[APIStatusError]] = {

@@ -90,6 +90,16 @@ class Retry(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Rejoined(msgspec.Struct, frozen=True):
+    """The reply goes on behind a cut, from another request."""
+
+
+class ThrownAway(msgspec.Struct, frozen=True):
+    """The text so far is withdrawn, and the reply starts again; `reason` is the code of the end it had."""
+
+    reason: str
+
+
 class End(msgspec.Struct, frozen=True):
     """How the upstream ended: exactly one, the last event, and the signal to flush.
 
@@ -104,12 +114,15 @@ class End(msgspec.Struct, frozen=True):
     error_status: int | None = None
     context_id: str | None = None
     limit: str | None = None
+    close_code: int | None = None
     cancelled_by: str | None = None
     stop_reasons: dict[int, str] = {}
     sections: dict[str, Any] = {}
 
 
-Upstream: TypeAlias = Opened | Delta | ToolCallDelta | Numbered | UsageUpdate | Note | Limits | Retry | End
+Upstream: TypeAlias = (
+    Opened | Delta | ToolCallDelta | Numbered | UsageUpdate | Note | Limits | Retry | Rejoined | ThrownAway | End
+)
 """Everything a decoder, a flow or the relay itself may put into the pipeline."""
 
 
@@ -195,6 +208,20 @@ class RateLimit(msgspec.Struct, frozen=True, tag="rate_limit", tag_field="type")
     reset: int | None
 
 
+class Joint(msgspec.Struct, frozen=True, tag="joint", tag_field="type"):
+    """The reply was cut and goes on, from another request, at `at` code points of its text."""
+
+    seq: int
+    at: int = 0
+
+
+class Restarted(msgspec.Struct, frozen=True, tag="restarted", tag_field="type"):
+    """All text so far is withdrawn, and the reply starts again; `reason` is the code of the end it had."""
+
+    seq: int
+    reason: str
+
+
 class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="type"):
     """The one last event of every stream, however it ended.
 
@@ -206,5 +233,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="type"):
     stop_reasons: dict[int, str] | msgspec.UnsetType = msgspec.UNSET
 
 
-Released: TypeAlias = Started | Text | Reasoning | ToolCall | Usage | Diagnostic | Retrying | RateLimit | Ended
+Released: TypeAlias = (
+    Started | Text | Reasoning | ToolCall | Usage | Diagnostic | Retrying | RateLimit | Joint | Restarted | Ended
+)
 """Everything a face or a caller may see."""

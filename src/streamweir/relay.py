@@ -6,6 +6,9 @@
     out = relay.tick(now)               # when the time that `relay.due(now)` named has come
     out = relay.end("eof", now)         # once, when the upstream is gone or nobody wants more
 
+Where policy asks for more behind a reply that broke off, `again` says so, and the shell sends the request that
+`follow_up` makes and answers with `reopen`, or with `give_up`.
+
 Times are seconds on one monotonic clock. `out` is what `encode` makes of released events: bytes for a face, the
 events themselves for the library. After the terminal event (`done`) everything gives the empty output.
 """
@@ -13,22 +16,26 @@ events themselves for the library. After the terminal event (`done`) everything 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from streamweir.errors import APIStatusError, StreamError, StreamweirError
-from streamweir.events import End, Released, Upstream
-from streamweir.report import Report
-from streamweir.stages import Stage, pipe
-from streamweir.stages.integrity import Integrity
+import msgspec
+
+from streamweir.ending import Cause, ended_by, ended_by_error, own_error
+from streamweir.errors import StreamweirError
+from streamweir.events import Delta, End, Rejoined, Released, ThrownAway, ToolCallDelta, Upstream
+from streamweir.flows.continuation import Again, AgainPolicy, Carried, decide, follow_up
+from streamweir.report import IntegrityReport, Report
+from streamweir.request import Request
+from streamweir.stages import Stage
+from streamweir.stages.integrity import Integrity, joined
+from streamweir.stages.joint import Overlap
 from streamweir.stages.limits import NEVER, Limits, TimeLimits
 from streamweir.stages.measure import Measure
 from streamweir.stages.report import Conclude, Identity
-from streamweir.wire.sse import Frame
+from streamweir.wire.frames import Frame
 
 Out = TypeVar("Out")
-
-Cause = Literal["eof", "reset", "broken", "cancelled", "client_gone", "slow_client", "draining"]
-"""Why a relay is ended from outside: `eof` is a clean close, `reset` any transport error, `broken` no HTTP."""
 
 
 class Framing(Protocol):
@@ -37,31 +44,76 @@ class Framing(Protocol):
     def feed(self, data: bytes, /) -> Sequence[Frame]: ...
 
 
+class Decode(Protocol):
+    """Frames to upstream events, as a dialect's decoder does it."""
+
+    def __call__(self, frames: Sequence[Frame], /) -> Sequence[Upstream]: ...
+
+    def rest(self) -> Sequence[Upstream]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What belongs to one answer of the upstream, and to the requests that led to it."""
+
+    framing: Framing
+    decode: Decode
+    integrity: Integrity
+    sent_at: float
+    attempts: int = 1
+    correlation_id: str | None = None
+
+
 class Relay(Generic[Out]):
     """See the module's docstring."""
 
-    __slots__ = ("_conclude", "_decode", "_encode", "_framing", "_limits", "_run", "done")
+    __slots__ = (
+        "_attempt",
+        "_conclude",
+        "_decode",
+        "_encode",
+        "_framing",
+        "_integrity",
+        "_limits",
+        "_measure",
+        "_numbers",
+        "_overlap",
+        "_policy",
+        "_release",
+        "_tools",
+        "again",
+        "done",
+    )
 
     def __init__(
         self,
         identity: Identity,
+        attempt: Attempt,
         *,
-        framing: Framing,
-        decode: Callable[[Sequence[Frame]], Sequence[Upstream]],
-        integrity: Integrity,
         release: Stage[Upstream, Released | End],
         encode: Callable[[Sequence[Released]], Out],
         limits: TimeLimits,
-        sent_at: float,
+        policy: AgainPolicy | None = None,
     ) -> None:
-        self._framing = framing
-        self._decode = decode
         self._encode = encode
-        self._limits = Limits(limits, identity.called_at, sent_at)
+        self._policy = policy if policy != AgainPolicy() else None
+        self._limits = Limits(limits, identity.called_at, attempt.sent_at)
+        self._measure = Measure(identity.called_at)
+        self._release = release
         self._conclude = Conclude(identity)
-        measure = Measure(identity.called_at)
-        self._run = pipe((integrity, self._limits, measure), release, self._conclude)
+        self._overlap: Overlap | None = None
+        self._numbers: IntegrityReport | None = None
+        self._tools = False
+        self.again: Again | None = None
         self.done = False
+        self._begin(attempt)
+
+    def _begin(self, attempt: Attempt) -> None:
+        self._framing = attempt.framing
+        self._decode = attempt.decode
+        self._integrity = attempt.integrity
+        self._conclude.attempts += attempt.attempts
+        self._conclude.correlation_id = attempt.correlation_id or self._conclude.correlation_id
 
     def start(self, before: Sequence[Upstream], now: float) -> Out:
         """Open the stream. `before` is what happened on the way: retries, then usually `Opened` and `Limits`."""
@@ -69,7 +121,7 @@ class Relay(Generic[Out]):
 
     def feed(self, data: bytes, now: float) -> Out:
         """What one read of the upstream's body becomes."""
-        if self.done:
+        if self.done or self.again is not None:
             return self._encode(())
         self._conclude.received += len(data)
         self._limits.heard_at = now
@@ -82,15 +134,57 @@ class Relay(Generic[Out]):
     def tick(self, now: float) -> Out:
         """End the stream if a time limit has run out; else nothing."""
         expired = None if self.done else self._limits.expired(now)
-        return self._pass((expired,) if expired else (), now)
+        return self._pass((*self._decode.rest(), expired) if expired else (), now)
 
     def end(self, cause: Cause, now: float, detail: str = "") -> Out:
         """End the stream from outside; a stream that has ended stays as it ended."""
-        return self._pass((ended_by(cause, detail),), now)
+        return self._pass((*self._decode.rest(), ended_by(cause, detail)), now)
 
     def refuse(self, error: StreamweirError, before: Sequence[Upstream], now: float) -> Out:
         """End a stream that never began, with the error that its caller gets; `before` is what happened on the way."""
         return self._pass((*before, ended_by_error(error)), now)
+
+    def follow_up(self, request: Request) -> Request:
+        """The request to send where there is `again`."""
+        if self.again is None or self._policy is None:
+            return request
+        return follow_up(request, self.again, self.text, self._policy)
+
+    def reopen(self, attempt: Attempt, before: Sequence[Upstream], now: float) -> Out:
+        """The request that `again` asked for was accepted; `before` is what happened on the way."""
+        again = self.again
+        if again is None or self.done:
+            return self._encode(())
+        self.again = None
+        numbers = self._integrity.report()
+        self._begin(attempt)
+        self._limits.reopen(attempt.sent_at)
+        self._measure.reopen()
+        told: tuple[Upstream, ...] = ()
+        if again.kind == "restart":
+            self._conclude.restarts += 1
+            self._numbers = None
+            self._tools = False
+            told = (ThrownAway(again.end.code or again.end.status),)
+        elif again.kind == "continue":
+            self._conclude.continuations += 1
+            self._numbers = joined(self._numbers, numbers)
+            self._overlap = Overlap(self.text)
+            told = (Rejoined(),)
+        return self._pass((*before, *told), now)
+
+    def give_up(self, error: StreamweirError, attempts: int, before: Sequence[Upstream], now: float) -> Out:
+        """The request that `again` asked for was refused too: the stream ends as its reply had ended."""
+        again = self.again
+        if again is None:
+            return self._encode(())
+        self.again = None
+        self._policy = None
+        self._conclude.attempts += attempts
+        end = again.end
+        if end.message:
+            end = msgspec.structs.replace(end, message=f"{end.message}; a new request failed too: {error.message}")
+        return self._pass((*before, end), now)
 
     def pause(self, now: float) -> None:
         """The sink is full and the upstream is not read: its silence does not count."""
@@ -123,64 +217,39 @@ class Relay(Generic[Out]):
         if self.done or not events:
             return self._encode(())
         try:
-            released = self._run(events, now)
-            out = self._encode(released)
+            out = self._encode(self._run(events, now))
         except Exception as error:
-            released = self._run((own_error(error),), now)
-            out = self._encode(released)
+            out = self._encode(self._finish((own_error(error),), now))
         self.done = self._conclude.report is not None
         return out
 
+    def _run(self, events: Sequence[Upstream], now: float) -> Sequence[Released]:
+        events = self._limits(self._integrity(events, now), now)
+        if self._overlap is not None:
+            events = self._overlap(events, now)
+        if self._policy is not None and events:
+            events = self._ask_again(self._policy, events, now)
+        return self._finish(events, now)
 
-def own_error(error: Exception) -> End:
-    """An error of our own never passes as the upstream's, and never as an end."""
-    return End(
-        "failed",
-        code="stream_failed",
-        message=f"an error inside streamweir ended the stream ({type(error).__name__}); please report it",
-        error_type="StreamFailed",
-    )
+    def _finish(self, events: Sequence[Upstream], now: float) -> Sequence[Released]:
+        if self._numbers is not None and events and type(events[-1]) is End:
+            sections = events[-1].sections
+            sections["integrity"] = joined(self._numbers, sections.get("integrity") or IntegrityReport())
+        return self._conclude(self._release(self._measure(events, now), now), now)
 
-
-CAUSES: dict[Cause, tuple[str, str, str]] = {
-    "eof": ("stream_interrupted", "StreamInterrupted", "the upstream closed the stream without an end marker"),
-    "reset": ("upstream_lost", "StreamInterrupted", "the connection to the upstream was lost"),
-    "broken": ("protocol_error", "ProtocolError", "the upstream's answer is broken"),
-    "cancelled": ("cancelled", "StreamCancelled", "the stream was cancelled"),
-    "client_gone": ("cancelled", "StreamCancelled", "the client left"),
-    "slow_client": ("slow_client", "StreamCancelled", "the client did not read"),
-    "draining": ("server_draining", "StreamCancelled", "the server is shutting down"),
-}
-CANCELLED_BY: dict[Cause, str] = {
-    "cancelled": "caller",
-    "client_gone": "client",
-    "slow_client": "slow_client",
-    "draining": "server",
-}
-
-
-def ended_by(cause: Cause, detail: str = "") -> End:
-    """The end that a cause from outside means."""
-    code, kind, message = CAUSES[cause]
-    by = CANCELLED_BY.get(cause)
-    return End(
-        "cancelled" if by else "failed" if cause == "broken" else "interrupted",
-        code=code,
-        message=f"{message}: {detail}" if detail else message,
-        error_type=kind,
-        cancelled_by=by,
-    )
-
-
-def ended_by_error(error: StreamweirError) -> End:
-    """The end of a stream that was refused before it began."""
-    timed_out = error.code == "stream_timed_out"
-    return End(
-        "timed_out" if timed_out else "failed",
-        code=error.code if isinstance(error, StreamError) and error.code else "upstream_error",
-        message=error.message,
-        error_type=type(error).__name__,
-        error_status=error.status if isinstance(error, APIStatusError) else None,
-        context_id=error.context_id if isinstance(error, APIStatusError) else None,
-        limit=getattr(error, "limit", None),
-    )
+    def _ask_again(self, policy: AgainPolicy, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
+        self._tools = self._tools or any(type(event) is ToolCallDelta for event in events)
+        end = events[-1]
+        if type(end) is not End:
+            return events
+        if self.again is not None:
+            # a limit, or the caller, ended the stream before the new request came to anything
+            self.again = None
+            return events
+        content = self._measure.content or any(type(event) in (Delta, ToolCallDelta) for event in events)
+        used = self._conclude.restarts + self._conclude.continuations
+        self.again = decide(policy, end, Carried(content, self._tools, used))
+        if self.again is None:
+            return events
+        self._limits.pause(now)
+        return events[:-1]

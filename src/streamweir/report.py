@@ -13,7 +13,10 @@ WHOLE: frozenset[Status] = frozenset(("completed", "truncated"))
 
 
 class ErrorReport(msgspec.Struct, kw_only=True):
-    """Why a stream did not end whole. `type` names the class in `streamweir.errors`, `code` is stable."""
+    """Why a stream did not end whole. `type` names the class in `streamweir.errors`, `code` is stable.
+
+    `status` is an HTTP status that the upstream gave, `close_code` that of its WebSocket's close frame.
+    """
 
     type: str
     code: str
@@ -21,6 +24,7 @@ class ErrorReport(msgspec.Struct, kw_only=True):
     status: int | None = None
     context_id: str | None = None
     limit: str | None = None
+    close_code: int | None = None
 
 
 class TimingReport(msgspec.Struct, kw_only=True):

@@ -6,9 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamweir.ending import CAUSES
 from streamweir.errors import RateLimitError
-from streamweir.events import Delta, Ended, Limits, Note, Numbered, Opened, Retry, Text, ToolCallDelta, UsageUpdate
-from streamweir.relay import CAUSES
+from streamweir.events import (
+    Delta,
+    Ended,
+    Joint,
+    Limits,
+    Note,
+    Numbered,
+    Opened,
+    Restarted,
+    Retry,
+    Text,
+    ToolCallDelta,
+    UsageUpdate,
+)
 from streamweir.report import RateLimitReport
 from tests.relays import completed, relay, wire
 
@@ -112,6 +125,7 @@ def test_the_json_of_every_event_is_as_published() -> None:
         ],
     )
     events = [*stream.start(before, 1.0), *stream.feed(body, 2.0)]
+    events += [Joint(11, 5), Restarted(12, "stream_interrupted")]
     assert [msgspec.json.decode(msgspec.json.encode(event)) for event in events] == [
         msgspec.json.decode(line) for line in GOLDEN.read_bytes().splitlines()
     ]

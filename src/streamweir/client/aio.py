@@ -5,20 +5,15 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
-import msgspec
-
+from streamweir.client.asking import Ask, merge, opening_for
 from streamweir.client.resolve import resolve_client
 from streamweir.client.stream import AsyncStream
 from streamweir.client.upstream import UpstreamClient
 from streamweir.client.wheel import Wheel
-from streamweir.errors import ConfigError
-from streamweir.report import Report
-from streamweir.request import Message, Request
-from streamweir.stages.report import rfc3339
+from streamweir.report import RateLimitReport, Report
 
 
 class AsyncGateway:
@@ -57,6 +52,7 @@ class AsyncGateway:
         self._resolved = resolve_client({**upstream, **known}, os.environ, config=config, profile=profile)
         self._client = UpstreamClient(self._resolved.settings)
         self._wheel = Wheel()
+        self._defaults: dict[str, Any] = {}
 
     async def __aenter__(self) -> AsyncGateway:
         return self
@@ -75,71 +71,35 @@ class AsyncGateway:
         """What was assumed where nothing was given, in sentences."""
         return self._resolved.notes
 
-    def stream(
-        self,
-        *,
-        messages: Sequence[Message],
-        model: str | None = None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        request_id: str | None = None,
-        prompt_id: str | None = None,
-        conversation_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-        first_token_timeout: float | None = None,
-        idle_timeout: float | None = None,
-        inactivity_timeout: float | None = None,
-        deadline: float | None = None,
-        guard: str = "off",
-        **passthrough: Any,
-    ) -> AsyncStream:
-        """One completion, not yet sent: enter it with `async with`.
+    @property
+    def limits(self) -> RateLimitReport:
+        """What the upstream's `inin-ratelimit-*` headers last said."""
+        return self._client.limits
 
-        Times are seconds, 0 turns a limit off. `passthrough` takes keys of an OpenAI request (tools, n, seed …), for
-        the openai dialect. Raises ConfigError without a model, and for a guard, which this version does not have.
+    def with_options(self, **options: Unpack[Ask]) -> AsyncGateway:
+        """The same gateway, connections and tokens included, whose streams take `options` where a call says nothing."""
+        other = object.__new__(AsyncGateway)
+        other.__dict__.update(self.__dict__)
+        other._defaults = merge(self._defaults, options)
+        return other
+
+    def stream(self, **ask: Unpack[Ask]) -> AsyncStream:
+        """One completion, not yet sent: enter it with `async with`. `Ask` lists what it takes.
+
+        Raises ConfigError without a model, and for a guard, which this version does not have.
         """
-        resolved = self._resolved
-        if guard != "off":
-            raise ConfigError(
-                f'guard is {guard!r}, and this version has no guard yet: leave it out, or set it to "off"'
-            )
-        chosen = model or resolved.model
-        if not chosen:
-            raise ConfigError("no model: give model=…, --model, STREAMWEIR_MODEL, or a profile that names one")
-        sent = list(messages)
-        if resolved.system and not any(message.get("role") == "system" for message in sent):
-            sent.insert(0, {"role": "system", "content": resolved.system})
-        times = {
-            "first_token_timeout": first_token_timeout,
-            "idle_timeout": idle_timeout,
-            "inactivity_timeout": inactivity_timeout,
-            "deadline": deadline,
-        }
-        limits = msgspec.structs.replace(
-            resolved.settings.limits, **{name: value for name, value in times.items() if value is not None}
-        )
-        request = Request(
-            model=chosen,
-            messages=sent,
-            request_id=request_id or str(uuid.uuid4()),
-            timestamp=rfc3339(time.time()),
-            temperature=temperature,
-            max_tokens=max_tokens,
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            prompt_id=prompt_id,
-            conversation_id=conversation_id,
-            metadata=dict(metadata or {}),
-            options={**resolved.options, **(options or {})},
-            passthrough=passthrough,
-        )
-        return AsyncStream(self._client, self._wheel, request, limits)
+        asked = merge(self._defaults, ask)
+        opening = opening_for(self._resolved, asked, str(uuid.uuid4()), time.time())
+        return AsyncStream(self._client, self._wheel, opening)
 
-    async def complete(self, **request: Any) -> Report:
+    async def complete(self, **ask: Unpack[Ask]) -> Report:
         """The report of a completion, with its text. Takes what `stream` takes, and raises what reading it would."""
-        stream = self.stream(**request)
+        stream = self.stream(**ask)
         async with stream:
             async for _ in stream:
                 pass
         return stream.report
+
+    async def token(self) -> str | None:
+        """The bearer token that requests carry, fetched where there is none yet. Raises StreamweirError."""
+        return await self._client.token()

@@ -7,10 +7,11 @@ waiter, or the proxy's transport. There are no redirects, no cookies and no deco
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Protocol, cast
 
-from streamweir.relay import Cause
+from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.origin import Origin
+from streamweir.ending import Cause
 from streamweir.wire.http1 import Answer, HttpError
 
 EARLY_LIMIT = 64 * 1024
@@ -18,22 +19,6 @@ EARLY_LIMIT = 64 * 1024
 
 LINGER = 1.0
 """Seconds in which the rest of an answer that nobody needs may arrive for the connection to be reused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where connections go. `ca_file` None means the system's trust store."""
-
-    scheme: str
-    host: str
-    port: int
-    ca_file: str | None = None
-
-    @property
-    def authority(self) -> str:
-        """The Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
 
 
 class Sink(Protocol):
@@ -46,19 +31,6 @@ class Sink(Protocol):
     def closed(self, cause: Cause, detail: str) -> None:
         """Nothing more comes: `eof` where the body ended cleanly. Called once, and never after `release` or `abort`."""
         ...
-
-
-class ConnectionLost(Exception):
-    """The connection ended before the head of the answer. `reused` and `silent` (not a byte came) tell a stale one."""
-
-    def __init__(self, detail: str, *, reused: bool, silent: bool) -> None:
-        super().__init__(detail)
-        self.reused = reused
-        self.silent = silent
-
-
-class AnswerTimeout(Exception):
-    """No head of an answer in time."""
 
 
 class Home(Protocol):
@@ -124,10 +96,19 @@ class Connection(asyncio.Protocol):
         self._early.clear()
         self._early_size = 0
         self._sink = sink
+        self.resume()
         if early:
             sink.data(early)
-        self.resume()
         self._settle()
+
+    def detach(self) -> None:
+        """Take the body from its sink; what comes waits for the next one."""
+        self._sink = None
+
+    def send(self, data: bytes) -> None:
+        """Write to an upgraded connection."""
+        if data and self.transport is not None:
+            self.transport.write(data)
 
     def pause(self) -> None:
         """Stop reading: TCP then holds the upstream back."""

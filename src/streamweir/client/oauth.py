@@ -7,29 +7,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from streamweir.client.connection import AnswerTimeout, Connection, ConnectionLost, Sink
-from streamweir.client.pool import Pool, origin_of
-from streamweir.errors import APIConnectionError, APIError, APITimeoutError, StreamweirError
-from streamweir.flows.backoff import parse_retry_after
+from streamweir.client.connection import Connection, Sink
+from streamweir.client.exchange import Exchange
+from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.pool import Pool
+from streamweir.client.tokens import MAX_ERROR_BODY, TOKEN_TIMEOUT, TokenFailed, no_token_in_time, token_lost
+from streamweir.ending import Cause
+from streamweir.errors import APIError
 from streamweir.flows.handshake import Failure
 from streamweir.flows.tokens import CachedToken, cache, verdict
-from streamweir.genesys.login import Grant, TokenRequest, read_grant, token_refusal
-from streamweir.relay import Cause
-from streamweir.wire.http1 import encode_request
-
-TOKEN_TIMEOUT = 10.0
-"""Seconds for connecting to the token endpoint, and again for its answer (wire contract 1)."""
-
-MAX_ERROR_BODY = 64 * 1024
-"""Bytes of an error's or a token's body that are read; more is no message."""
-
-
-class TokenFailed(Exception):
-    """No token; `failure` says why, for the handshake to decide on."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.error.message)
-        self.failure = failure
+from streamweir.genesys.login import Grant
 
 
 class TokenSource(Protocol):
@@ -91,14 +78,9 @@ def _seen(task: asyncio.Task[str]) -> None:
         task.exception()
 
 
-async def fetch_token(
-    pool: Pool, request: TokenRequest, client_id: str, scopes: tuple[str, ...], ca_file: str | None
-) -> Grant:
+async def fetch_token(pool: Pool, exchange: Exchange) -> Grant:
     """Ask a token endpoint. Raises TokenFailed."""
-    origin, target = origin_of(request.url, ca_file)
-    data = encode_request(
-        "POST", target, origin.authority, (*request.headers, ("Accept-Encoding", "identity")), request.body
-    )
+    origin, data = exchange.token_post()
     try:
         connection = await pool.take(origin, TOKEN_TIMEOUT)
         answer = await connection.exchange(data, TOKEN_TIMEOUT)
@@ -106,19 +88,10 @@ async def fetch_token(
     except APIError as error:
         raise TokenFailed(Failure("not_connected", error)) from None
     except (AnswerTimeout, TimeoutError):
-        late: StreamweirError = APITimeoutError(f"the token endpoint did not answer within {TOKEN_TIMEOUT:g} s")
-        raise TokenFailed(Failure("not_connected", late)) from None
+        raise TokenFailed(no_token_in_time()) from None
     except ConnectionLost as error:
-        lost = APIConnectionError(f"the token endpoint closed the connection: {error}")
-        raise TokenFailed(Failure("not_connected", lost)) from None
-    if answer.status != 200:
-        refused = token_refusal(answer.status, body, client_id, origin.host)
-        wait = parse_retry_after(answer.headers.get("retry-after"), time.time())
-        raise TokenFailed(Failure("refused", refused, answer.status, wait))
-    try:
-        return read_grant(body, client_id, scopes)
-    except StreamweirError as error:
-        raise TokenFailed(Failure("final", error)) from None
+        raise TokenFailed(token_lost(str(error))) from None
+    return exchange.grant(answer, body, time.time())
 
 
 class _Collect(Sink):

@@ -5,29 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from urllib.parse import urlsplit
 
-from streamweir.client.connection import Connection, Origin
-from streamweir.errors import APIConnectionError, APITimeoutError, ConfigError
-
-MAX_IDLE = 512
-"""Idle connections that are kept for one origin; a burst may open more, which are then closed."""
-
-IDLE_SECONDS = 30.0
-"""An idle connection is not reused after this: servers commonly close theirs after 60 s, some after 75."""
-
-
-def origin_of(url: str, ca_file: str | None = None) -> tuple[Origin, str]:
-    """The origin of a URL, and the request target on it. Raises ConfigError."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        raise ConfigError(f"URL {url!r} has a bad port") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"URL {url!r} is no http or https URL")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Origin(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80), ca_file), target
+from streamweir.client.connection import Connection
+from streamweir.client.origin import Origin
+from streamweir.client.reaching import (
+    IDLE_SECONDS,
+    MAX_IDLE,
+    no_connection,
+    no_connection_in_time,
+    no_tls,
+    no_tunnel,
+    tunnel,
+    via,
+)
+from streamweir.client.trust import ssl_context
+from streamweir.client.tunnel import Tunnel
 
 
 class Pool:
@@ -42,7 +34,7 @@ class Pool:
     async def take(self, origin: Origin, timeout: float) -> Connection:
         """An idle connection, the last used first, or a new one.
 
-        Raises APIConnectionError, or APITimeoutError where none is made within `timeout` seconds.
+        Raises APIConnectionError, or APITimeoutError where none is made within `timeout` seconds (0: no limit).
         """
         loop = asyncio.get_running_loop()
         idle = self._idle.get(origin)
@@ -54,25 +46,15 @@ class Pool:
                 connection.abort()
                 continue
             return connection
-        where = f"{origin.host}:{origin.port}"
         try:
-            async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self, origin, loop),
-                    origin.host,
-                    origin.port,
-                    ssl=self._context(origin.ca_file) if origin.scheme == "https" else None,
-                )
+            async with asyncio.timeout(timeout or None):
+                connection = await self._connect(loop, origin)
         except TimeoutError:
-            raise APITimeoutError(f"no connection to {where} within {timeout:g} s", code="connect_timeout") from None
+            raise no_connection_in_time(origin, timeout) from None
         except ssl.SSLError as error:
-            raise APIConnectionError(
-                f"no TLS connection to {where}: {error.reason or error}; for a private CA set ca_file", code="tls"
-            ) from None
+            raise no_tls(origin, error) from None
         except OSError as error:
-            raise APIConnectionError(
-                f"no connection to {where}: {error.strerror or error}; check base_url or region", code="not_connected"
-            ) from None
+            raise no_connection(origin, error) from None
         if connection.transport is not None:
             sock: socket.socket | None = connection.transport.get_extra_info("socket")
             if sock is not None:
@@ -105,10 +87,36 @@ class Pool:
         # a transport that was aborted is closed on the loop's next turn
         await asyncio.sleep(0)
 
+    async def _connect(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> Connection:
+        host, port = via(origin)
+        context = self._context(origin.ca_file) if origin.scheme == "https" else None
+        request = tunnel(origin)
+        if request is None:
+            _, connection = await loop.create_connection(
+                lambda: Connection(self, origin, loop), host, port, ssl=context
+            )
+            return connection
+        connection = Connection(self, origin, loop)
+        transport, opener = await loop.create_connection(lambda: Tunnel(loop, request), host, port)
+        try:
+            status = await opener.status
+            if status != 200:
+                raise no_tunnel(origin, status)
+            if context is not None:
+                # start_tls gives no transport only where the connection is closed already
+                secured = await loop.start_tls(transport, connection, context, server_hostname=origin.host)
+                if secured is None:
+                    raise ConnectionResetError("the proxy closed the connection")
+                transport = secured
+            else:
+                transport.set_protocol(connection)
+        except BaseException:
+            transport.abort()
+            raise
+        connection.connection_made(transport)
+        return connection
+
     def _context(self, ca_file: str | None) -> ssl.SSLContext:
         if ca_file not in self._contexts:
-            try:
-                self._contexts[ca_file] = ssl.create_default_context(cafile=ca_file)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigError(f"ca_file {ca_file!r} cannot be read: {error}") from None
+            self._contexts[ca_file] = ssl_context(ca_file)
         return self._contexts[ca_file]

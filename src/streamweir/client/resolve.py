@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from streamweir.client.settings import UpstreamSettings
-from streamweir.config import FILE, Config, UpstreamTable, among, find_config, readable, time_limits
+from streamweir.config import FILE, Config, UpstreamTable, again_policy, among, find_config, readable, time_limits
 from streamweir.dialects import BUILTIN
-from streamweir.dialects.chunk_stream import DecodeOptions
+from streamweir.dialects.ends import DecodeOptions
 from streamweir.errors import ConfigError
 from streamweir.flows.backoff import RetryPolicy
+from streamweir.flows.continuation import AgainPolicy
 from streamweir.genesys.credentials import NAMES, from_environment
 from streamweir.genesys.regions import DEFAULT_REGION, Hosts, hosts_of_base_url, hosts_of_region
 from streamweir.stages.limits import TimeLimits
@@ -27,6 +28,8 @@ class Client(msgspec.Struct, frozen=True):
     profile: str | None = None
     system: str | None = None
     options: dict[str, Any] = {}
+    context_window: int | None = None
+    on_overflow: Literal["reject", "slide"] = "reject"
     notes: tuple[str, ...] = ()
 
 
@@ -65,10 +68,13 @@ def upstream_settings(
         scopes=tuple(table.scopes) if table.scopes is not None else None,
         headers=tuple(table.headers.items()),
         ca_file=table.ca_file,
-        decode=DecodeOptions(table.schema, table.malformed, table.end_marker),
+        proxy=table.proxy,
+        token_in=table.token_in,
+        message_chars=table.max_message_chars,
+        decode=DecodeOptions(table.schema, table.malformed, table.end_marker, table.content),
         limits=time_limits(table, TimeLimits(), where),
-        retry=RetryPolicy(max_tries=table.max_tries),
-        on_gaps=table.on_gaps,
+        retry=RetryPolicy(max_tries=table.max_tries, ambiguous=table.retry_ambiguous),
+        again=again_policy(table, AgainPolicy(retry=table.retry_ambiguous)),
         max_gap_ratio=table.max_gap_ratio,
         bearer_hint=hint,
     )
@@ -128,8 +134,20 @@ def _from_file(
     chosen = config.profiles[name]
     table = _over(config.upstreams[chosen.upstream], explicit)
     settings = upstream_settings(table, environment, f"upstreams.{chosen.upstream}", environ)
-    settings = msgspec.structs.replace(settings, limits=time_limits(chosen, settings.limits, f"profiles.{name}"))
-    return Client(settings, explicit.get("model") or chosen.model, name, chosen.system, chosen.options)
+    settings = msgspec.structs.replace(
+        settings,
+        limits=time_limits(chosen, settings.limits, f"profiles.{name}"),
+        again=again_policy(chosen, settings.again),
+    )
+    return Client(
+        settings,
+        explicit.get("model") or chosen.model,
+        name,
+        chosen.system,
+        chosen.options,
+        chosen.context_window,
+        chosen.on_overflow,
+    )
 
 
 def _over(table: UpstreamTable, explicit: Mapping[str, Any]) -> UpstreamTable:

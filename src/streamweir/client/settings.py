@@ -7,11 +7,11 @@ from typing import Literal
 import msgspec
 
 from streamweir.dialects import BUILTIN, Dialect
-from streamweir.dialects.chunk_stream import DecodeOptions
+from streamweir.dialects.ends import DecodeOptions
 from streamweir.flows.backoff import RetryPolicy
+from streamweir.flows.continuation import AgainPolicy
 from streamweir.genesys.login import Login
 from streamweir.genesys.regions import Hosts
-from streamweir.stages.integrity import OnGaps
 from streamweir.stages.limits import TimeLimits
 
 
@@ -32,11 +32,14 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True):
     scopes: tuple[str, ...] | None = None
     headers: tuple[tuple[str, str], ...] = ()
     ca_file: str | None = None
+    proxy: str | None = None
+    token_in: Literal["header", "subprotocol"] = "header"
+    message_chars: int | None = None
     decode: DecodeOptions = DecodeOptions()
     limits: TimeLimits = TimeLimits()
     retry: RetryPolicy = RetryPolicy()
-    on_gaps: OnGaps = "fail"
     max_gap_ratio: float = 0.05
+    again: AgainPolicy = AgainPolicy()
     bearer_hint: str = ""
 
     def __repr__(self) -> str:
@@ -61,6 +64,11 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True):
         return "platform" if self.hosts.region is not None or own == "none" else own
 
     @property
-    def asked_scopes(self) -> tuple[str, ...]:
-        """The scopes that the dialect names, unless configured otherwise."""
+    def required_scopes(self) -> tuple[str, ...]:
+        """The scopes that a token must have: those that the dialect names, unless configured otherwise."""
         return self.spoken.scopes if self.scopes is None else self.scopes
+
+    @property
+    def asked_scopes(self) -> tuple[str, ...]:
+        """The scopes that a token is asked for."""
+        return self.spoken.scopes + self.spoken.asked_too if self.scopes is None else self.scopes

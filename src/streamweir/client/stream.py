@@ -8,15 +8,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 
-from streamweir.client.connection import Connection
-from streamweir.client.upstream import Opening, UpstreamClient
+from streamweir.client.carrier import Carrier
+from streamweir.client.exchange import Opening
+from streamweir.client.upstream import UpstreamClient
 from streamweir.client.wheel import Wheel
+from streamweir.ending import Cause
 from streamweir.errors import RequestError, stream_error
 from streamweir.events import Ended, Released, Text
-from streamweir.relay import Cause, Relay
+from streamweir.relay import Relay
 from streamweir.report import Report
-from streamweir.request import Request
-from streamweir.stages.limits import TimeLimits
 
 BUFFER_HIGH = 256
 """Events that may wait for a slow reader before the upstream is no longer read: about one read's worth."""
@@ -31,13 +31,12 @@ class AsyncStream:
     same. A reader that stops reading stops the upstream being read.
     """
 
-    def __init__(self, client: UpstreamClient, wheel: Wheel, request: Request, limits: TimeLimits) -> None:
+    def __init__(self, client: UpstreamClient, wheel: Wheel, opening: Opening) -> None:
         self._client = client
         self._wheel = wheel
-        self._request = request
-        self._limits = limits
+        self._opening = opening
         self._relay: Relay[tuple[Released, ...]] | None = None
-        self._connection: Connection | None = None
+        self._carrier: Carrier[tuple[Released, ...]] | None = None
         self._events: deque[Released] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -47,29 +46,27 @@ class AsyncStream:
     # -- the caller's side -----------------------------------------------------------------------------
 
     async def __aenter__(self) -> AsyncStream:
+        if self._loop is not None:
+            raise RequestError("the stream was opened before: make another with gateway.stream(…)")
         self._loop = asyncio.get_running_loop()
-        opening = Opening(self._request, self._limits, time.monotonic(), time.time())
+        opening = self._opening
+        opening.called_at, opening.started_at = time.monotonic(), time.time()
         self._handshake = self._loop.create_task(self._client.open(opening))
         try:
             await self._handshake
         except asyncio.CancelledError:
             self._handshake.cancel()
-            self._relay, events = self._client.relay(opening, tuple)
-            self._take(events)
+            self._begin(opening)
             self._end("cancelled")
             if not self._cancelled:
                 raise
             raise stream_error(self.report) from None
-        relay, events = self._client.relay(opening, tuple)
-        self._relay = relay
-        self._take(events)
+        self._begin(opening)
         if opening.error is not None:
-            opening.error.report = relay.report
+            opening.error.report = self.report
             raise opening.error
-        self._connection = opening.connection
-        if self._connection is not None:
-            self._wheel.add(self)
-            self._connection.attach(self)
+        if self._carrier is not None:
+            self._carrier.begin()
         return self
 
     async def __aexit__(
@@ -82,8 +79,8 @@ class AsyncStream:
         while True:
             while self._events:
                 event = self._events.popleft()
-                if len(self._events) == BUFFER_LOW and self._connection is not None:
-                    self._resume(self._connection)
+                if len(self._events) == BUFFER_LOW and self._carrier is not None:
+                    self._carrier.resume()
                 yield event
                 if type(event) is Ended:
                     if not event.report.complete:
@@ -99,7 +96,7 @@ class AsyncStream:
     @property
     async def text(self) -> AsyncIterator[str]:
         """The reply, piece by piece (`async for piece in stream.text`)."""
-        if "n" in self._request.passthrough:
+        if "n" in self._opening.request.passthrough:
             raise RequestError("stream.text has one text, and n asks for several: iterate the stream's events instead")
         async for event in self:
             if type(event) is Text and event.channel == "content" and event.choice == 0:
@@ -136,52 +133,22 @@ class AsyncStream:
     @property
     def request_id(self) -> str:
         """The request's id, as sent upstream and as in the report."""
-        return self._request.request_id
+        return self._opening.request.request_id
 
     # -- the upstream's side ---------------------------------------------------------------------------
 
-    def data(self, body: bytes) -> None:
-        """A read of the answer's body."""
-        if self._relay is not None:
-            self._take(self._relay.feed(body, time.monotonic()))
-
-    def closed(self, cause: Cause, detail: str) -> None:
-        """The answer is over."""
-        self._connection = None
-        self._end(cause, detail)
-
-    def due(self, now: float) -> float:
-        """For the wheel."""
-        return self._relay.due(now) if self._relay is not None else float("inf")
-
-    def tick(self, now: float) -> None:
-        """For the wheel."""
-        if self._relay is not None:
-            self._take(self._relay.tick(now))
+    def _begin(self, opening: Opening) -> None:
+        self._relay, events = self._client.relay(opening, tuple)
+        self._carrier = Carrier(self._client, self._wheel, opening, self._relay, self._take)
+        self._take(events)
 
     def _take(self, events: Sequence[Released]) -> None:
         self._events += events
-        connection = self._connection
-        if self._relay is not None and self._relay.done:
-            self._wheel.remove(self)
-            if connection is not None:
-                self._connection = None
-                report = self._relay.report
-                if report is not None and report.complete:
-                    connection.release()
-                else:
-                    connection.abort()
-        elif len(self._events) > BUFFER_HIGH and connection is not None and self._relay is not None:
-            connection.pause()
-            self._relay.pause(time.monotonic())
+        if len(self._events) > BUFFER_HIGH and self._carrier is not None:
+            self._carrier.pause()
         waiter = self._waiter
         if waiter is not None and not waiter.done() and self._events:
             waiter.set_result(None)
-
-    def _resume(self, connection: Connection) -> None:
-        if self._relay is not None:
-            self._relay.resume(time.monotonic())
-        connection.resume()
 
     def _cancel(self) -> None:
         if self._handshake is not None and not self._handshake.done():
@@ -189,6 +156,6 @@ class AsyncStream:
             self._handshake.cancel()
         self._end("cancelled")
 
-    def _end(self, cause: Cause, detail: str = "") -> None:
-        if self._relay is not None and not self._relay.done:
-            self._take(self._relay.end(cause, time.monotonic(), detail))
+    def _end(self, cause: Cause) -> None:
+        if self._carrier is not None:
+            self._carrier.end(cause)

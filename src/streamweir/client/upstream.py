@@ -1,23 +1,26 @@
-"""One upstream: its settings, connections and tokens, and the driver of the handshake. For library and proxy alike."""
+"""One upstream: its connections and tokens, and the driver of the handshake. For library and proxy alike."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar, assert_never
 
-import msgspec
-
-from streamweir.client.connection import AnswerTimeout, Connection, ConnectionLost
-from streamweir.client.oauth import Credentials, Given, TokenFailed, TokenSource, fetch_token, read_body
-from streamweir.client.pool import Pool, origin_of
+from streamweir.client.connection import Connection
+from streamweir.client.exchange import Exchange, Opening
+from streamweir.client.inbox import Inbox
+from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.oauth import Credentials, Given, TokenSource, fetch_token, read_body
+from streamweir.client.pool import Pool
+from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
-from streamweir.errors import APIConnectionError, APIError, ProtocolError, StreamError, StreamweirError
-from streamweir.events import Limits, Released, Upstream
-from streamweir.events import Opened as OpenedEvent
-from streamweir.flows.backoff import parse_retry_after
+from streamweir.client.tokens import TokenFailed
+from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
+from streamweir.errors import APIError
+from streamweir.events import Released
 from streamweir.flows.handshake import (
     Failure,
     GiveUp,
@@ -28,41 +31,20 @@ from streamweir.flows.handshake import (
     State,
     Wait,
     begin,
-    deadline_error,
+    send_again,
 )
-from streamweir.genesys.login import Grant, token_request
-from streamweir.genesys.refusals import CORRELATION_ID, rate_limit, refusal
+from streamweir.genesys.login import Grant
 from streamweir.relay import Relay
-from streamweir.request import Request
-from streamweir.stages.integrity import Integrity
-from streamweir.stages.limits import NEVER, SENTENCES, TimeLimits
-from streamweir.stages.release import release_unguarded
-from streamweir.stages.report import Identity
-from streamweir.wire.http1 import Answer, encode_request
-from streamweir.wire.sse import SseDecoder
+from streamweir.report import RateLimitReport
+from streamweir.stages.limits import NEVER
+from streamweir.wire.frames import Frame
+from streamweir.wire.http1 import Answer
+from streamweir.wire.websocket import WebSocket
 
 Out = TypeVar("Out")
 
-STREAM_TYPES = frozenset(("text/event-stream", "application/x-ndjson", "text/plain", "application/octet-stream", ""))
-"""Content types a stream may come under; some gateways label it wrongly. JSON or HTML is an answer of another kind."""
-
-
-class Opening(msgspec.Struct):
-    """A handshake: what is asked for, and then a connection whose body follows, or an error, and the events on the way.
-
-    `called_at` is on the monotonic clock, `started_at` the same moment in seconds since the epoch.
-    """
-
-    request: Request
-    limits: TimeLimits
-    called_at: float
-    started_at: float
-    sent_at: float = 0.0
-    events: list[Upstream] = []
-    attempts: int = 0
-    connection: Connection | None = None
-    correlation_id: str | None = None
-    error: StreamweirError | None = None
+LONG = 1e8
+"""Seconds: what stands for "no limit" where a timer needs a number."""
 
 
 class UpstreamClient:
@@ -70,19 +52,9 @@ class UpstreamClient:
 
     def __init__(self, settings: UpstreamSettings, pool: Pool | None = None) -> None:
         self.settings = settings
+        self.exchange = Exchange(settings)
         self._own_pool = pool is None
         self.pool = pool or Pool()
-        dialect = settings.spoken
-        self._origin, base = origin_of(settings.hosts.api, settings.ca_file)
-        self._target = base.rstrip("/") + (settings.path or dialect.path)
-        self._headers = (
-            ("Content-Type", "application/json"),
-            ("Accept", dialect.accept),
-            ("Accept-Encoding", "identity"),
-            ("User-Agent", "streamweir"),
-            *dialect.headers,
-            *settings.headers,
-        )
         self._tokens: TokenSource = Credentials(self._fetch) if settings.needs_token else Given(settings.bearer)
 
     async def close(self) -> None:
@@ -90,24 +62,46 @@ class UpstreamClient:
         if self._own_pool:
             await self.pool.close()
 
+    @property
+    def limits(self) -> RateLimitReport:
+        """What the upstream last said of its request budget."""
+        return self.exchange.limits
+
+    async def token(self) -> str | None:
+        """A bearer token, fetched where there is none. Raises StreamweirError."""
+        try:
+            return await self._tokens.get()
+        except TokenFailed as error:
+            raise error.failure.error from None
+
     async def open(self, opening: Opening) -> None:
         """Get a request accepted, whatever it takes within the policy. Refusals are in `opening.error`, not raised.
 
         Raises RequestError where the dialect cannot carry the request. Cancelled, `opening` says how far it came.
         """
-        body = msgspec.json.encode(self.settings.spoken.encode_body(opening.request))
         limits = opening.limits
+        body = self.exchange.body(opening.request, limits)
         deadline_at = opening.called_at + (limits.deadline or NEVER)
-        progress = Progress(self.settings.retry, self.settings.needs_token, opening.called_at, deadline_at)
+        progress = Progress(
+            self.settings.retry,
+            self.settings.needs_token,
+            opening.called_at,
+            deadline_at,
+            failures=opening.failures,
+        )
+        state: State = begin(progress)
+        if opening.after is not None:
+            state = send_again(progress, opening.after, time.monotonic(), random.random())  # noqa: S311
         try:
             async with asyncio.timeout(None if deadline_at == NEVER else deadline_at - time.monotonic()):
-                await self._drive(begin(progress), body, opening)
+                await self._drive(state, body, opening)
         except TimeoutError:
-            opening.error = self._late("deadline", limits)
+            opening.error = self.exchange.late("deadline", limits)
 
     async def _drive(self, state: State, body: bytes, opening: Opening) -> None:
         refused: str | None = None
         while True:
+            opening.failures = state.progress.failures
             match state:
                 case NeedToken():
                     try:
@@ -135,65 +129,116 @@ class UpstreamClient:
                     assert_never(state)
 
     async def _send(self, token: str | None, body: bytes, opening: Opening) -> Failure | None:
-        headers = self._headers if token is None else (*self._headers, ("Authorization", f"Bearer {token}"))
-        data = encode_request("POST", self._target, self._origin.authority, headers, body)
-        limits = opening.limits
+        exchange = self.exchange
+        key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
+        request = opening.request
+        data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
         try:
-            connection = await self.pool.take(self._origin, limits.connect)
+            connection = await self.pool.take(exchange.origin, opening.limits.connect)
         except APIError as error:
             return Failure("not_connected", error)
-        opening.sent_at = time.monotonic()
-        wait = min(limits.first_token_timeout or NEVER, limits.inactivity_timeout or NEVER)
         try:
-            answer = await connection.exchange(data, min(wait, 1e8))
-        except AnswerTimeout:
-            return Failure("ambiguous", self._late("first_token_timeout", limits))
-        except ConnectionLost as error:
-            lost = APIConnectionError(f"the upstream closed the connection before it answered: {error}", code="lost")
-            return Failure("stale" if error.reused and error.silent else "ambiguous", lost)
+            if key:
+                return await self._converse(connection, data, key, body, opening)
+            return await self._post(connection, data, opening)
         except asyncio.CancelledError:
             connection.abort()
             raise
-        if (said := rate_limit(answer.headers)) is not None:
-            opening.events.append(Limits(said))
-        opening.correlation_id = answer.headers.get(CORRELATION_ID) or answer.headers.get("x-request-id")
+
+    async def _post(self, connection: Connection, data: bytes, opening: Opening) -> Failure | None:
+        limits = opening.limits
+        opening.sent_at = time.monotonic()
+        wait = min(limits.first_token_timeout or NEVER, limits.inactivity_timeout or NEVER)
+        try:
+            answer = await connection.exchange(data, min(wait, LONG))
+        except AnswerTimeout:
+            return Failure("ambiguous", self.exchange.late("first_token_timeout", limits))
+        except ConnectionLost as error:
+            stale = error.reused and error.silent
+            return Failure("stale" if stale else "ambiguous", self.exchange.lost(str(error)))
+        self.exchange.heard(opening, answer.headers)
         if answer.status not in (200, 201):
-            return await self._refused(connection, answer, limits)
-        if (unreadable := _unreadable(answer)) is not None:
-            unreadable.correlation_id = opening.correlation_id
+            return await self._refused(connection, answer, opening)
+        unreadable = self.exchange.unreadable(opening, answer)
+        if unreadable is not None:
             connection.abort()
-            return Failure("final", unreadable)
+            return unreadable
         opening.connection = connection
         return None
 
-    async def _refused(self, connection: Connection, answer: Answer, limits: TimeLimits) -> Failure:
+    async def _converse(
+        self, connection: Connection, upgrade: bytes, key: bytes, body: bytes, opening: Opening
+    ) -> Failure | None:
+        """Upgrade to a WebSocket, make it ready, and ask. Until the question is sent nothing can be generated."""
+        exchange, limits = self.exchange, opening.limits
+        opening.sent_at = time.monotonic()
         try:
-            body = await read_body(connection, limits.connect or 10.0)
+            answer = await connection.exchange(upgrade, min(limits.connect or NEVER, LONG))
+        except AnswerTimeout:
+            return Failure("not_connected", exchange.late("connect", limits))
+        except ConnectionLost as error:
+            return Failure("not_connected", exchange.lost(str(error)))
+        exchange.heard(opening, answer.headers)
+        if answer.status != 101 and answer.status >= 300:
+            return await self._refused(connection, answer, opening)
+        failure = not_upgraded(answer, key, opening.correlation_id)
+        socket = WebSocket(time.monotonic())
+        inbox = Inbox(connection, socket)
+        if failure is None:
+            socket.send(INIT)
+            failure = await self._made_ready(inbox, opening)
+        if failure is None:
+            socket.send(body)
+            opening.sent_at = time.monotonic()
+            failure = await self._answered(inbox, opening)
+        if failure is not None:
+            connection.abort()
+            return failure
+        inbox.leave()
+        opening.connection, opening.socket = connection, socket
+        return None
+
+    async def _made_ready(self, inbox: Inbox, opening: Opening) -> Failure | None:
+        try:
+            async with asyncio.timeout(READY_WITHIN):
+                frames = await inbox.some()
+        except TimeoutError:
+            return never_ready(opening.correlation_id)
+        except ConnectionLost as error:
+            return Failure("not_connected", self.exchange.lost(str(error)))
+        failure = not_ready(frames, opening.correlation_id)
+        inbox.keep(frames[1:])
+        return failure
+
+    async def _answered(self, inbox: Inbox, opening: Opening) -> Failure | None:
+        limits = opening.limits
+        frames: list[Frame] = []
+        options = opening.decode or self.settings.decode
+        try:
+            async with asyncio.timeout(limits.first_token_timeout or None):
+                while not has_begun(frames, options):
+                    if (failure := not_now(frames, options, opening.correlation_id)) is not None:
+                        return failure
+                    if inbox.socket.over:
+                        break
+                    frames += await inbox.some()
+        except TimeoutError:
+            return Failure("ambiguous", self.exchange.late("first_token_timeout", limits))
+        except ConnectionLost:
+            # the gateway had taken the request: a stream that began and was cut
+            pass
+        inbox.keep(frames)
+        return None
+
+    async def _refused(self, connection: Connection, answer: Answer, opening: Opening) -> Failure:
+        try:
+            body = await read_body(connection, opening.limits.connect or 10.0)
         except TimeoutError:
             body = b""
-        error = refusal(answer.status, answer.headers, body, self.settings.asked_scopes)
-        if answer.status == 401 and self.settings.bearer_hint:
-            error.message += f"; {self.settings.bearer_hint}"
-            error.args = (error.message,)
-        retry_after = parse_retry_after(answer.headers.get("retry-after"), time.time())
-        error.retry_after = retry_after
-        return Failure("ambiguous" if answer.status in (500, 504) else "refused", error, answer.status, retry_after)
+        return self.exchange.refused(answer, body, time.time())
 
     async def _fetch(self) -> Grant:
-        settings = self.settings
-        request = token_request(
-            settings.login_form,
-            settings.hosts,
-            settings.client_id or "",
-            settings.client_secret or "",
-            settings.asked_scopes,
-            settings.token_url,
-        )
-        return await fetch_token(self.pool, request, settings.client_id or "", settings.asked_scopes, settings.ca_file)
-
-    @staticmethod
-    def _late(limit: str, limits: TimeLimits) -> StreamError:
-        return deadline_error(limit, f"{SENTENCES[limit].format(getattr(limits, limit))} ({limit})")
+        return await fetch_token(self.pool, self.exchange)
 
     def relay(
         self,
@@ -202,55 +247,9 @@ class UpstreamClient:
         *,
         profile: str | None = None,
         choices: int = 1,
+        withdraw: bool = True,
     ) -> tuple[Relay[Out], Out]:
         """The relay for what was opened, and what its start gives: the events so far; the end, where it was refused."""
-        request, settings, dialect = opening.request, self.settings, self.settings.spoken
-        identity = Identity(
-            request_id=request.request_id,
-            dialect=dialect.name,
-            model=request.model,
-            started_at=opening.started_at,
-            called_at=opening.called_at,
-            prompt_bytes=sum(len(str(message.get("content", ""))) for message in request.messages),
-            profile=profile,
-            region=settings.hosts.region,
-            prompt_id=request.prompt_id,
-            conversation_id=request.conversation_id,
-            correlation_id=opening.correlation_id or (opening.error.correlation_id if opening.error else None),
-            attempts=opening.attempts,
-            choices=choices,
+        return self.exchange.relay(
+            opening, encode, time.monotonic(), profile=profile, choices=choices, withdraw=withdraw
         )
-        relay = Relay(
-            identity,
-            framing=SseDecoder(),
-            decode=dialect.decoder(settings.decode),
-            integrity=Integrity(settings.on_gaps, settings.max_gap_ratio),
-            release=release_unguarded(request_id=request.request_id, model=request.model, dialect=dialect.name),
-            encode=encode,
-            limits=opening.limits,
-            sent_at=opening.sent_at or opening.called_at,
-        )
-        now = time.monotonic()
-        if opening.error is not None:
-            return relay, relay.refuse(opening.error, opening.events, now)
-        if opening.connection is None:
-            return relay, relay.start(opening.events, now)
-        return relay, relay.start([*opening.events, OpenedEvent(opening.correlation_id)], now)
-
-
-def _unreadable(answer: Answer) -> StreamError | None:
-    """Why an accepted answer is no stream."""
-    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        return ProtocolError(
-            f"the upstream sent a body compressed with {encoding}, although identity was asked for: "
-            "turn compression off for this route, there or in the proxy before it",
-            code="protocol_error",
-        )
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in STREAM_TYPES:
-        return ProtocolError(
-            f"the upstream answered {kind}, not an event stream: check path and base_url, and that it streams",
-            code="protocol_error",
-        )
-    return None

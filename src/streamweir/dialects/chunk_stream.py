@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 
 from streamweir.dialects.chunks import DOCUMENTED, Chunk, content_of, read_chunk
+from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
+from streamweir.dialects.usage import usage_object, usage_update
 from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
-from streamweir.genesys.errors import error_of, parse_error
-from streamweir.wire.sse import Event, Frame, Malformed, encode_comment, encode_event
+from streamweir.wire.frames import Event, Frame, Malformed
+from streamweir.wire.sse import encode_comment, encode_event
 
 DONE = "[DONE]"
-
-LENGTH_REASONS = frozenset(("length", "max_tokens", "max_output_tokens"))
-"""Finish reasons that mean a token limit; OpenAI's is the first, the others are met on compatible servers."""
-
-FILTER_REASONS = frozenset(("content_filter", "safety"))
-"""Finish reasons that mean that the upstream's own filter cut the reply."""
-
-
-class DecodeOptions(msgspec.Struct, frozen=True):
-    """What a caller may choose about decoding. Names and defaults are the configuration's."""
-
-    schema: Literal["lenient", "strict"] = "lenient"
-    malformed: Literal["fail", "skip"] = "fail"
-    end_marker: Literal["done", "finish_reason"] = "done"
-
-
-def protocol_error(message: str) -> End:
-    """The end of a stream whose bytes are not what the dialect says."""
-    return End("failed", code="protocol_error", message=message, error_type="ProtocolError")
-
-
-def upstream_error(value: Any) -> End:
-    """The end of a stream that carried an error object; `value` is that object, decoded or as text."""
-    error = parse_error(value) if isinstance(value, str) else error_of(value)
-    return End(
-        "failed",
-        code="upstream_error",
-        message=f"the upstream reported an error: {error.message or error.code or 'it gave no message'}",
-        error_type="StreamFailed",
-        error_status=error.status,
-        context_id=error.context_id,
-    )
-
-
-def end_of(stop_reasons: dict[int, str]) -> End:
-    """The end of a stream that reached its end marker."""
-    reasons = set(stop_reasons.values())
-    if reasons & FILTER_REASONS:
-        return End(
-            "blocked",
-            code="stream_blocked",
-            message="the upstream's own content filter ended the reply",
-            error_type="StreamBlocked",
-            stop_reasons=stop_reasons,
-        )
-    return End("truncated" if reasons & LENGTH_REASONS else "completed", stop_reasons=stop_reasons)
 
 
 class ChunkDecoder:
@@ -86,6 +42,10 @@ class ChunkDecoder:
             elif type(frame) is Event:
                 self._event(frame, events)
         return events
+
+    def rest(self) -> list[Upstream]:
+        """What is known and was not said when the stream is ended from outside: nothing in these dialects."""
+        return []
 
     def _event(self, frame: Event, events: list[Upstream]) -> None:
         data = frame.data
@@ -156,16 +116,6 @@ class ChunkDecoder:
         events.append(end)
 
 
-COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-
-
-def usage_update(usage: dict[str, Any]) -> UsageUpdate:
-    """Token counts of a `usage` object; what else it holds is kept as details."""
-    prompt, completion, total = (value if type(value := usage.get(key)) is int else None for key in COUNTS)
-    details = {key: value for key, value in usage.items() if key not in COUNTS and value is not None}
-    return UsageUpdate(prompt, completion, total, details or msgspec.UNSET)
-
-
 class ChunkEncoder:
     """Upstream events to the bytes of such a stream: what a gateway sends. One event makes one SSE event.
 
@@ -231,11 +181,6 @@ def tool_call_object(event: ToolCallDelta, extra: Extra) -> dict[str, Any]:
     if function or extra.get("function"):
         call["function"] = function | extra.get("function", {})
     return {**call, **extra.get("tool_call", {})}
-
-
-def usage_object(event: UsageUpdate) -> dict[str, Any]:
-    """The `usage` object of a chunk."""
-    return {k: getattr(event, k) for k in COUNTS if getattr(event, k) is not None} | (event.details or {})
 
 
 def _json(value: Any) -> str:

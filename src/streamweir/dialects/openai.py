@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamweir.dialects.chunk_stream import ChunkDecoder, DecodeOptions
-from streamweir.request import Request, refuse, shape_problems
+from streamweir.dialects.chunk_stream import ChunkDecoder
+from streamweir.dialects.ends import DecodeOptions
+from streamweir.request import Bounds, Request, merged, refuse, shape_problems
 
 PATH = "/chat/completions"
 
 
-def encode_body(request: Request) -> dict[str, Any]:
+def encode_body(request: Request, bounds: Bounds) -> dict[str, Any]:
     """The JSON body. Tools, content parts and any other key of the caller's request go through as they are."""
-    problems = shape_problems(request)
-    refuse(problems)
+    refuse(shape_problems(request))
     body: dict[str, Any] = {**request.passthrough, "model": request.model, "messages": request.messages, "stream": True}
     body["stream_options"] = {"include_usage": True} | request.passthrough.get("stream_options", {})
     if request.temperature is not None:
@@ -24,7 +24,7 @@ def encode_body(request: Request) -> dict[str, Any]:
         body["stop"] = list(request.stop)
     if request.metadata:
         body["metadata"] = request.metadata
-    return body | request.options
+    return merged(body, request.options)
 
 
 def decoder(options: DecodeOptions) -> ChunkDecoder:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamweir.dialects.chunk_stream import ChunkDecoder, DecodeOptions
-from streamweir.request import Request, refuse, shape_problems, uncarried
+from streamweir.dialects.chunk_stream import ChunkDecoder
+from streamweir.dialects.ends import DecodeOptions
+from streamweir.request import Bounds, Request, merged, refuse, shape_problems, uncarried
 
 PATH = "/api/v2/ai/llm/gateway/chat/completions"
 SCOPES = ("ai:llm:gateway:use",)
@@ -14,7 +15,7 @@ DEFAULT_MAX_TOKENS = 500
 DEFAULT_TEMPERATURE = 0.7
 
 
-def encode_body(request: Request) -> dict[str, Any]:
+def encode_body(request: Request, bounds: Bounds) -> dict[str, Any]:
     """The JSON body. `max_tokens` and `temperature` are always sent, since the gateway's sample always has them."""
     refuse(shape_problems(request) + uncarried("sse-gateway", request, "stop", "prompt_id"))
     body: dict[str, Any] = {
@@ -26,7 +27,7 @@ def encode_body(request: Request) -> dict[str, Any]:
         "stream_options": {"include_usage": True, "include_chunk_size": 16, "encoding": "utf-8"},
         "metadata": {"request_id": request.request_id, "timestamp": request.timestamp} | request.metadata,
     }
-    return body | request.options
+    return merged(body, request.options)
 
 
 def decoder(options: DecodeOptions) -> ChunkDecoder:

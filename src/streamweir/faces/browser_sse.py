@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streamweir.errors import RequestError
-from streamweir.events import Ended, Released, Text
+from streamweir.events import Ended, Joint, Released, Restarted, Text
 from streamweir.faces import public_report, retryable, told
 from streamweir.request import Message
 
@@ -38,22 +38,33 @@ class BrowserSse:
                         % (self._seq, _json(event.content), event.index)
                     )
                     self._seq += 1
-            elif type(event) is Ended:
-                out.append(b"id: %d\ndata: %b\n\n" % (self._seq, _json(terminal(event))))
+            elif type(event) is Ended or type(event) is Joint or type(event) is Restarted:
+                out.append(b"id: %d\ndata: %b\n\n" % (self._seq, _json(shown(event))))
                 self._seq += 1
         return b"".join(out)
+
+
+def shown(event: Ended | Joint | Restarted) -> dict[str, object]:
+    """What a client sees of an event that carries no text."""
+    if isinstance(event, Ended):
+        return terminal(event)
+    return {"type": "joint", "at": event.at} if isinstance(event, Joint) else {"type": "restarted"}
 
 
 def terminal(event: Ended) -> dict[str, object]:
     """The one last message of a stream."""
     report = event.report
-    shown = public_report(report)
+    public = public_report(report)
     if report.complete:
-        return {"type": "stop", "report": shown}
+        return {"type": "stop", "report": public}
     if report.status == "blocked":
         safe = report.guard.safety_passed is not False
         found = report.guard.pii_found and safe
-        return {"type": "blocked", "reason": "PII detected" if found else "Safety guardrail violation", "report": shown}
+        return {
+            "type": "blocked",
+            "reason": "PII detected" if found else "Safety guardrail violation",
+            "report": public,
+        }
     code, message = told(report)
     return {
         "type": "error",
@@ -61,7 +72,7 @@ def terminal(event: Ended) -> dict[str, object]:
         "code": code,
         "retryable": retryable(report),
         "correlation_id": report.correlation_id,
-        "report": shown,
+        "report": public,
     }
 
 

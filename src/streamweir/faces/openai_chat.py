@@ -13,6 +13,8 @@ from streamweir.report import Report
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 
+FINISH_REASONS = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
+
 _json = msgspec.json.Encoder().encode
 
 
@@ -99,9 +101,14 @@ def delta_object(event: Text | Reasoning | ToolCall) -> dict[str, Any]:
 def finish_reasons(event: Ended) -> dict[int, str]:
     """The finish reason of each choice of a reply that is whole, in OpenAI's words."""
     if event.stop_reasons is not msgspec.UNSET:
-        return event.stop_reasons
+        return {choice: in_openai_words(reason) for choice, reason in event.stop_reasons.items()}
     report = event.report
-    return {0: "length" if report.status == "truncated" else report.stop_reason or "stop"}
+    return {0: "length" if report.status == "truncated" else in_openai_words(report.stop_reason)}
+
+
+def in_openai_words(reason: str | None) -> str:
+    """A finish reason that OpenAI's clients know: what gateways call `completed` or `done` is a `stop`."""
+    return reason if reason in FINISH_REASONS else "stop"
 
 
 def usage_object(usage: Usage | None, report: Report) -> dict[str, Any]:

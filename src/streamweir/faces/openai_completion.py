@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from streamweir.errors import RequestError
-from streamweir.events import Diagnostic, Ended, Reasoning, Released, Text, ToolCall, Usage
+from streamweir.events import Diagnostic, Ended, Reasoning, Released, Restarted, Text, ToolCall, Usage
 from streamweir.faces.openai_chat import error_body, finish_reasons, usage_object
 from streamweir.request import Message
 
@@ -69,7 +69,8 @@ def completion(events: Sequence[Released], *, id: str, model: str, created: int)
     reasons = {0: "content_filter"} if report.status == "blocked" else finish_reasons(ended)
     choices: dict[int, dict[str, Any]] = {}
     usage: Usage | None = None
-    for event in events:
+    again = max((n for n, event in enumerate(events) if isinstance(event, Restarted)), default=-1)
+    for event in events[again + 1 :]:
         if isinstance(event, Text | Reasoning | ToolCall):
             choice = choices.setdefault(event.choice, {"message": {}})
             _add(choice["message"], event)

@@ -9,13 +9,17 @@ import msgspec
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Exponential backoff with full jitter. Seconds; `budget` bounds all waits of one call together."""
+    """Exponential backoff with full jitter. Seconds; `budget` bounds all waits of one call together.
+
+    `ambiguous` sends again what may have started a generation: each costs money.
+    """
 
     max_tries: int = 3
     base: float = 1.0
     factor: float = 2.0
     cap: float = 10.0
     budget: float = 60.0
+    ambiguous: bool = False
 
 
 def backoff(policy: RetryPolicy, tries: int, jitter: float, retry_after: float | None) -> float:

@@ -8,6 +8,7 @@ sent again once content may have come.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -15,7 +16,7 @@ from streamweir.errors import StreamTimedOut, StreamweirError
 from streamweir.events import Retry
 from streamweir.flows.backoff import RetryPolicy, backoff
 
-FailureKind = Literal["refused", "not_connected", "stale", "ambiguous", "final"]
+FailureKind = Literal["refused", "not_connected", "not_now", "stale", "ambiguous", "final"]
 
 RETRIED_STATUSES = frozenset((408, 429, 502, 503))
 """Refusals that certainly started no generation. 500 and 504 may have started one, and each costs money."""
@@ -25,8 +26,9 @@ RETRIED_STATUSES = frozenset((408, 429, 502, 503))
 class Failure:
     """Why a token or a request did not come through.
 
-    `refused`: an error status (in `status`). `not_connected`: no connection was made. `stale`: a reused connection
-    broke before any byte of the answer. `ambiguous`: the request may have been taken. `final`: nothing helps.
+    `refused`: an error status (in `status`). `not_connected`: no connection was made. `not_now`: a WebSocket was closed
+    with a code that asks to come back. `stale`: a reused connection broke before any byte of the answer. `ambiguous`:
+    the request may have been taken. `final`: nothing helps.
     """
 
     kind: FailureKind
@@ -66,7 +68,7 @@ class NeedToken:
         limited = failure.kind == "refused" and failure.error.retryable
         if failure.kind == "not_connected" or limited or failure.status in RETRIED_STATUSES:
             return _again(self.progress, failure, now, jitter)
-        return GiveUp(self.progress, failure.error)
+        return GiveUp(self.progress, _told(failure.error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,7 @@ class Send:
             return NeedToken(replace(progress, renewed=True), refused=True)
         if failure.kind == "stale" and not progress.resent:
             return Send(replace(progress, resent=True, attempts=progress.attempts + 1), self.token)
-        if failure.kind == "not_connected" or failure.status in RETRIED_STATUSES:
-            return _again(progress, failure, now, jitter)
-        return GiveUp(progress, failure.error)
+        return send_again(progress, failure, now, jitter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,14 @@ def begin(progress: Progress) -> NeedToken | Send:
     )
 
 
+def send_again(progress: Progress, failure: Failure, now: float, jitter: float) -> Wait | GiveUp:
+    """Whether a request that failed is sent again."""
+    certain = failure.kind in ("not_connected", "not_now") or failure.status in RETRIED_STATUSES
+    if certain or (failure.kind == "ambiguous" and progress.policy.ambiguous):
+        return _again(progress, failure, now, jitter)
+    return GiveUp(progress, _told(failure.error))
+
+
 def _again(progress: Progress, failure: Failure, now: float, jitter: float) -> Wait | GiveUp:
     policy, tried = progress.policy, progress.failures + 1
     if tried >= policy.max_tries:
@@ -151,7 +159,9 @@ def _again(progress: Progress, failure: Failure, now: float, jitter: float) -> W
     )
 
 
-def _told(error: StreamweirError, why: str) -> StreamweirError:
+def _told(error: StreamweirError, why: str = "") -> StreamweirError:
+    # several streams may wait for one token, and each gets an error of its own to put its report on
+    error = copy(error)
     if why:
         error.message = f"{error.message}; {why}"
         error.args = (error.message,)

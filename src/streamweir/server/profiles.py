@@ -10,8 +10,9 @@ from streamweir.client.pool import Pool
 from streamweir.client.resolve import upstream_settings
 from streamweir.client.upstream import UpstreamClient
 from streamweir.client.wheel import Wheel
-from streamweir.config import Config, among, time_limits
+from streamweir.config import Config, again_policy, among, time_limits
 from streamweir.errors import ConfigError
+from streamweir.flows.continuation import AgainPolicy
 from streamweir.genesys.credentials import from_environment
 from streamweir.request import Message
 from streamweir.server.problems import Problem
@@ -28,6 +29,8 @@ class Profile:
     limits: TimeLimits
     system: str | None
     options: dict[str, Any]
+    again: AgainPolicy
+    prompt_id: str | None
 
     def with_system(self, messages: list[Message]) -> list[Message]:
         """The messages, with the profile's system message in front where the caller gave none."""
@@ -61,6 +64,8 @@ class Profiles:
                 time_limits(table, clients[table.upstream].settings.limits, f"profiles.{name}"),
                 table.system,
                 table.options,
+                again_policy(table, clients[table.upstream].settings.again),
+                table.prompt_id,
             )
             for name, table in config.profiles.items()
         }

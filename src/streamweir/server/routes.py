@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from streamweir.client.upstream import Opening, UpstreamClient
+from streamweir.client.exchange import Opening
+from streamweir.client.upstream import UpstreamClient
 from streamweir.errors import StreamweirError
 from streamweir.faces import browser_sse, openai_completion
 from streamweir.faces.browser_sse import BrowserSse
@@ -58,12 +59,15 @@ async def browser_stream(request: web.Request) -> web.StreamResponse:
             conversation_id=asked.conversation_id,
             metadata=asked.metadata or {},
             options=profile.options,
+            prompt_id=profile.prompt_id,
         )
         opening = await open_upstream(profile, sent)
     except (StreamweirError, Problem) as error:
         return plain(error if isinstance(error, Problem) else problem_of(error))
     headers = STREAM_HEADERS | id_headers(opening)
-    return await forward(request, profile.client, opening, BrowserSse(), headers, profiles.wheel, profile=profile.name)
+    return await forward(
+        request, profile.client, opening, BrowserSse(), headers, profiles.wheel, profile=profile.name, withdraw=True
+    )
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -82,6 +86,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
             stop=asked.stop,
             metadata=asked.metadata,
             options=profile.options,
+            prompt_id=profile.prompt_id,
             passthrough=asked.rest,
         )
         opening = await open_upstream(profile, sent)
@@ -124,7 +129,7 @@ async def models(request: web.Request) -> web.Response:
 
 async def open_upstream(profile: Profile, sent: Request) -> Opening:
     """Get the request accepted by the profile's upstream. Raises StreamweirError where it is not."""
-    opening = Opening(sent, profile.limits, time.monotonic(), time.time())
+    opening = Opening(sent, profile.limits, time.monotonic(), time.time(), again=profile.again)
     client: UpstreamClient = profile.client
     await client.open(opening)
     if opening.error is not None:

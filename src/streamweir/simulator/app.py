@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import email.utils
-import socket
-import struct
 import time
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from streamweir.dialects import BUILTIN
+from streamweir.dialects import BUILTIN, Dialect
 from streamweir.server.app import port_error
 from streamweir.simulator.faults import Asked, Close, Head, Sleep, Write, actions, genesys_error
 from streamweir.simulator.scenario import BadScenario, Scenario, scenario_of
+from streamweir.simulator.sockets import close, converse
+from streamweir.simulator.spellings import read_put
 
 CLIENT_ID: Final = "sim-client"
-CLIENT_SECRET: Final = "sim-secret"  # noqa: S105 (the simulator's own, and public)
+CLIENT_SECRET: Final = "sim-secret"
 LIFETIME: Final = 86_400
 ALLOWED: Final = 300
 MAX_SEEN: Final = 10_000
@@ -44,8 +45,8 @@ class Simulator:
 
     def __init__(self, *, seed: int = 0, speed: float = 1.0, scenario: Scenario | None = None) -> None:
         self._seed = seed
-        self._speed = speed
-        self._scenario = scenario or Scenario()
+        self.speed = speed
+        self.scenario = scenario or Scenario()
         self._tokens: set[str] = set()
         self._issued = 0
         self._counts: dict[str, int] = {}
@@ -57,8 +58,12 @@ class Simulator:
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_post("/oauth/token", self.token)
         app.router.add_post("/login/oauth2/token", self.token)
-        app.router.add_post(BUILTIN["sse-gateway"].path, self.gateway)
-        app.router.add_post("/v1" + BUILTIN["openai"].path, self.openai)
+        for dialect in BUILTIN.values():
+            if dialect.framing == "websocket":
+                app.router.add_get(dialect.path, self.websocket)
+            else:
+                prefix = "/v1" if dialect.login == "none" else ""
+                app.router.add_post(prefix + dialect.path, partial(self.completion, dialect))
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/sim/requests", self.requests)
@@ -91,51 +96,76 @@ class Simulator:
 
     # -- completions -----------------------------------------------------------------------------------
 
-    async def gateway(self, request: web.Request) -> web.StreamResponse:
-        """`sse-gateway`: needs a token that was issued here."""
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token not in self._tokens:
-            return self._refuse(genesys_error(401, "bad.credentials", "Invalid login credentials."))
-        return await self._complete(request, "sse-gateway", token)
-
-    async def openai(self, request: web.Request) -> web.StreamResponse:
-        """`openai`: takes any bearer, or none."""
-        return await self._complete(request, "openai", "")
-
-    async def _complete(self, request: web.Request, dialect: str, token: str) -> web.StreamResponse:
+    async def completion(self, dialect: Dialect, request: web.Request) -> web.StreamResponse:
+        """A completion over HTTP: all dialects but `openai` need a token that was issued here."""
+        if dialect.login != "none" and self.token_of(request) not in self._tokens:
+            return self.refuse(genesys_error(401, "bad.credentials", "Invalid login credentials."))
         try:
-            body: Any = msgspec.json.decode(await request.read())
-            model, messages = str(body["model"]), list(body["messages"])
-            scenario = scenario_of(model, self._scenario)
+            put = read_put(dialect, await request.read())
+            scenario = scenario_of(put.model, self.scenario)
         except (msgspec.DecodeError, KeyError, TypeError) as error:
-            return self._refuse(genesys_error(400, "bad.request", f"the request cannot be read: {error}"))
+            return self.refuse(genesys_error(400, "bad.request", f"the request cannot be read: {error}"))
         except BadScenario as error:
-            return self._refuse(genesys_error(400, "invalid.value", str(error)))
-        again = self._counts.get(model, 0)
-        self._counts[model] = again + 1
-        metadata: dict[str, Any] = body.get("metadata") or {}
-        seen = Seen(request.path, model, metadata.get("request_id"), time.monotonic())
-        self.seen.append(seen)
-        del self.seen[:-MAX_SEEN]
-        asked = Asked(
-            model=model,
-            messages=messages,
-            dialect=BUILTIN[dialect],
-            tools=body.get("tools") or [],
-            again=again,
-            seed=self._seed,
-            tokens_before=sum(len(str(message.get("content", "")).split()) for message in messages),
-            retry_date=email.utils.formatdate(time.time() + 1.5, usegmt=True),
-        )
-        if scenario.fault == "401-once" and not again:
-            self._tokens.discard(token)
+            return self.refuse(genesys_error(400, "invalid.value", str(error)))
+        asked = self.asked(dialect, put.model, put.messages, put.tools)
+        seen = self.saw(request, put.model, put.request_id)
+        if scenario.fault == "401-once" and not asked.again:
+            self.revoke(request)
         try:
             return await self._carry_out(request, scenario, asked, seen)
         except (asyncio.CancelledError, ConnectionError):
             seen.outcome = "client_closed"
             raise
         finally:
-            seen.closed = time.monotonic()
+            self.closed(seen)
+
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        """`ws-gateway`, with the token in a header or as a subprotocol."""
+        if self.token_of(request) not in self._tokens:
+            return self.refuse(genesys_error(401, "bad.credentials", "Invalid login credentials."))
+        return await converse(self, request)
+
+    @staticmethod
+    def token_of(request: web.Request) -> str:
+        """The bearer token of a request."""
+        offered = request.headers.get("Sec-WebSocket-Protocol", "").split(", ")
+        return request.headers.get("Authorization", "").removeprefix("Bearer ") or offered[-1]
+
+    def revoke(self, request: web.Request) -> None:
+        """The request's token is good no more."""
+        self._tokens.discard(self.token_of(request))
+
+    def revoke_all(self) -> None:
+        """No token is good any more."""
+        self._tokens.clear()
+
+    def asked(self, dialect: Dialect, model: str, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Asked:
+        """What the scenario needs of a request; counts how often its model was asked for."""
+        again = self._counts.get(model, 0)
+        self._counts[model] = again + 1
+        return Asked(
+            model=model,
+            messages=messages,
+            dialect=dialect,
+            tools=tools,
+            again=again,
+            seed=self._seed,
+            tokens_before=sum(len(str(message.get("content", "")).split()) for message in messages),
+            retry_date=email.utils.formatdate(time.time() + 1.5, usegmt=True),
+        )
+
+    def saw(self, request: web.Request, model: str, request_id: str | None, status: int = 0) -> Seen:
+        """Remember a request."""
+        named = request_id or request.headers.get("X-Genesys-Request-Id")
+        seen = Seen(request.path, model, named, time.monotonic(), status)
+        self.seen.append(seen)
+        del self.seen[:-MAX_SEEN]
+        return seen
+
+    @staticmethod
+    def closed(seen: Seen) -> None:
+        """The request is over."""
+        seen.closed = time.monotonic()
 
     async def _carry_out(
         self, request: web.Request, scenario: Scenario, asked: Asked, seen: Seen
@@ -148,19 +178,23 @@ class Simulator:
                     seen.status = action.status
                     if action.body is not None:
                         seen.outcome = "finished"
-                        return self._refuse(action)
-                    reply = web.StreamResponse(headers=self._headers() | {"Content-Type": action.content_type})
+                        return self.refuse(action)
+                    reply = web.StreamResponse(headers=self.headers() | {"Content-Type": action.content_type})
                     reply.enable_chunked_encoding()
                     writer = await reply.prepare(request)
                     if writer is not None:
                         writer.send_headers()
                 case Sleep():
-                    await asyncio.sleep(action.seconds / self._speed if self._speed else 0)
+                    await asyncio.sleep(action.seconds / self.speed if self.speed else 0)
                 case Write():
                     # drained each time, so that a proxy that stops reading stops us
-                    await reply.write(action.data)
-                    if writer is not None:
-                        await writer.drain()
+                    try:
+                        await reply.write(action.data)
+                        if writer is not None:
+                            await writer.drain()
+                    except ConnectionError:
+                        seen.outcome = "client_closed"
+                        return reply
                     seen.written += len(action.data)
                     if scenario.split:
                         # a write of its own is only a read of its own if the peer gets to run in between
@@ -168,15 +202,17 @@ class Simulator:
                 case Close():
                     seen.outcome = "finished"
                     if action.how != "clean":
-                        _close(request, hard=action.how == "reset")
+                        close(request, hard=action.how == "reset")
         return reply
 
-    def _refuse(self, head: Head) -> web.Response:
+    def refuse(self, head: Head) -> web.Response:
+        """An answer that is no stream."""
         return web.Response(
-            status=head.status, body=head.body, content_type=head.content_type, headers=self._headers() | head.headers
+            status=head.status, body=head.body, content_type=head.content_type, headers=self.headers() | head.headers
         )
 
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
+        """What every answer carries."""
         count = len(self.seen)
         return {
             "ININ-Correlation-Id": f"sim-correlation-{self._seed}-{count}",
@@ -209,20 +245,6 @@ class Simulator:
 
 def _json(value: Any, status: int = 200) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
-
-
-def _close(request: web.Request, *, hard: bool) -> None:
-    """End the connection in the middle of the body: with a reset, or with an end of file."""
-    transport = request.transport
-    if transport is None:
-        return
-    if hard:
-        sock: socket.socket | None = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    else:
-        transport.close()
 
 
 class RunningSimulator:

@@ -8,17 +8,16 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from streamweir.dialects import Dialect
-from streamweir.dialects.chunk_stream import ChunkEncoder
+from streamweir.dialects import Dialect, Encoder
 from streamweir.events import Delta, End, Numbered, ToolCallDelta, Upstream, UsageUpdate
 from streamweir.simulator.replies import reply_to, tokens_of, tool_call
 from streamweir.simulator.scenario import Scenario
-from streamweir.wire.sse import encode_comment, encode_event
+from streamweir.simulator.spellings import Spelling, spelling
+from streamweir.wire.websocket import encode_close
 
 CREATED = 1_760_000_000
 """The `created` of every chunk: a constant, so that the same seed gives the same bytes."""
 
-OVERSIZED = 1024 * 1024 + 1
 COMMENT_EVERY = 0.2
 
 
@@ -44,7 +43,9 @@ class Sleep(msgspec.Struct, frozen=True):
 
 
 class Close(msgspec.Struct, frozen=True):
-    """The end of the connection: cleanly, with the body unfinished (`hard`), or by a reset."""
+    """The end of the connection: cleanly, with the body unfinished (`hard`), by a reset, or `closing`: when the peer
+    has answered a close frame.
+    """
 
     how: str
 
@@ -93,8 +94,18 @@ REFUSALS: dict[str, tuple[int, str, str]] = {
 }
 """Fault to status, code and message of the platform's error body."""
 
-TIMES = {"401-once": 1, "429": 1, "429-date": 1, "503-twice": 2}
+TIMES = {
+    "401-once": 1,
+    "429": 1,
+    "429-date": 1,
+    "503-twice": 2,
+    "1012-once": 1,
+}
 """How often a fault refuses before it gives way; any other refuses always."""
+
+
+NOT_NOW = ("1012-once", "1013")
+"""Faults that close a WebSocket with that code before any content."""
 
 
 def refusal(scenario: Scenario, asked: Asked) -> Head | None:
@@ -116,33 +127,37 @@ def refusal(scenario: Scenario, asked: Asked) -> Head | None:
     return None
 
 
-OVERLOADED = '{"message":"The model is overloaded","code":"overloaded","type":"server_error"}'
-
-
 def actions(scenario: Scenario, asked: Asked) -> Iterator[Action]:
     """What to do for a request, in order. The same scenario, request and seed give the same actions."""
     refused = refusal(scenario, asked)
     if refused is not None:
         yield refused
         return
-    yield Head(200)
+    said = spelling(asked.dialect)
+    yield Head(200, said.content_type)
     if scenario.fault == "empty":
         yield Close("clean")
         return
     wait = scenario.wait or (2.0 if scenario.fault == "slow" else 0.0)
     if wait:
         yield Sleep(wait)
+    if scenario.fault in NOT_NOW and asked.dialect.framing == "websocket":
+        code = int(scenario.fault.partition("-")[0])
+        if asked.again < TIMES.get(scenario.fault, asked.again + 1):
+            yield Write(encode_close(code, "try again later"))
+            yield Close("closing")
+            return
     encoder = asked.dialect.encoder(id=f"sim-{asked.seed}", model=asked.model, created=CREATED)
     content = content_events(scenario, asked)
-    numbered = disturb(scenario, content) if asked.dialect.name == "sse-gateway" else content
+    numbered = disturb(scenario, asked, content) if asked.dialect.name == "sse-gateway" else content
     pause = 1 / scenario.rate if scenario.rate > 0 else 0.0
     for number, event in enumerate(numbered):
-        if number == scenario.at and (broken := list(breakage(scenario, encoder))):
+        if number == scenario.at and (broken := list(breakage(scenario, asked, encoder, said))):
             yield from broken
             return
         yield from written(scenario, b"".join(encoder.encode([event])))
         if scenario.fault == "extra":
-            yield from written(scenario, encode_event('{"choices":[],"unknown_key":"kept"}'))
+            yield from written(scenario, said.unknown)
         if pause:
             yield Sleep(pause)
     reason = {"length": "length", "filter": "content_filter"}.get(scenario.fault, "stop")
@@ -163,18 +178,21 @@ def content_events(scenario: Scenario, asked: Asked) -> list[Upstream]:
         name, pieces = tool_call(asked.tools)
         first = ToolCallDelta(0, f"call_{asked.seed}", name, "", kind="function")
         return [first, *(ToolCallDelta(0, arguments=piece) for piece in pieces)]
-    pieces = tokens_of(reply_to(asked.messages, asked.seed), scenario.tokens)
+    pieces = remaining(
+        asked.messages, tokens_of(reply_to(asked.messages, asked.seed), scenario.tokens), scenario.overlap
+    )
     if scenario.fault == "extra":
         return [Delta(piece, extra={"delta": {"odd": 1}, "chunk": {"system_fingerprint": "sim"}}) for piece in pieces]
     return [Delta(piece) for piece in pieces]
 
 
-def disturb(scenario: Scenario, content: list[Upstream]) -> list[Upstream]:
+def disturb(scenario: Scenario, asked: Asked, content: list[Upstream]) -> list[Upstream]:
     """The content with sequence numbers, and what the scenario does to them."""
     numbered = [Numbered(n, (e,)) for n, e in enumerate(content) if isinstance(e, Delta | ToolCallDelta)]
     out: list[Upstream] = []
     for number, event in enumerate(numbered):
-        if scenario.fault == "gaps" and number % 5 == 2:
+        gappy = scenario.fault == "gaps" or (scenario.fault == "gaps-once" and not asked.again)
+        if gappy and number % 5 == 2:
             continue
         if scenario.fault == "gap" and number == scenario.at:
             continue
@@ -186,41 +204,59 @@ def disturb(scenario: Scenario, content: list[Upstream]) -> list[Upstream]:
     return out
 
 
-def breakage(scenario: Scenario, encoder: ChunkEncoder) -> Iterator[Action]:
+def breakage(scenario: Scenario, asked: Asked, encoder: Encoder, said: Spelling) -> Iterator[Action]:
     """What happens instead of the rest of the reply, if the scenario breaks it."""
-    match scenario.fault:
+    fault = scenario.fault
+    if fault.endswith("-once"):
+        fault = "" if asked.again else fault.removesuffix("-once")
+    whole = [End("completed", stop_reasons={0: "stop"})]
+    match fault:
         case "cut":
             yield Close("clean")
         case "cut-hard":
             yield Close("hard")
         case "reset":
             yield Close("reset")
+        case "close":
+            if asked.dialect.framing == "websocket":
+                yield Write(encode_close(1011, "internal error"))
+                yield Close("closing")
+            yield Close("clean")
         case "stall":
             yield Sleep(3600)
         case "stall-comments":
             for _ in range(18_000):
-                yield Write(encode_comment("keep-alive"))
+                yield Write(said.comment)
                 yield Sleep(COMMENT_EVERY)
         case "error":
-            yield Write(
-                encode_event(
-                    '{"error":{"message":"The model is overloaded","code":"overloaded","type":"server_error"}}'
-                )
-            )
+            yield Write(said.error)
             yield Close("clean")
         case "error-event":
-            yield Write(encode_event(OVERLOADED, event="error"))
+            yield Write(said.error_event)
             yield Close("clean")
-        case "malformed":
-            yield Write(encode_event('{"id":"sim","choices":[{"delta":{"content":"unfini'))
-            yield from (Write(data) for data in encoder.encode([End("completed", stop_reasons={0: "stop"})]))
+        case "malformed" | "oversized":
+            yield Write(said.malformed if fault == "malformed" else said.oversized)
+            yield from (Write(data) for data in encoder.encode(whole))
             yield Close("clean")
-        case "oversized":
-            yield Write(encode_event("x" * OVERSIZED))
-            yield from (Write(data) for data in encoder.encode([End("completed", stop_reasons={0: "stop"})]))
+        case "length" if scenario.fault == "length-once":
+            end = End("truncated", stop_reasons={0: "length"})
+            yield from (
+                Write(data) for data in encoder.encode([UsageUpdate(asked.tokens_before, scenario.at, None), end])
+            )
             yield Close("clean")
         case _:
             return
+
+
+def remaining(messages: list[dict[str, Any]], pieces: list[str], overlap: int) -> list[str]:
+    """What is left of a reply whose beginning the conversation ends with, and `overlap` tokens that are said again."""
+    last = str(messages[-1].get("content", "")) if messages else ""
+    if not messages or messages[-1].get("role") not in ("assistant", "system"):
+        return pieces
+    for count in range(len(pieces), 0, -1):
+        if last.endswith("".join(pieces[:count])):
+            return pieces[max(0, count - overlap) :]
+    return pieces
 
 
 def written(scenario: Scenario, data: bytes) -> Iterator[Write]:

@@ -46,7 +46,8 @@ TOKEN: Final = re.compile(r"\s?\S{1,5}|\s")
 
 def reply_to(messages: list[dict[str, Any]], seed: int) -> str:
     """The reply to a conversation: by a keyword of the last message, else by a hash of it and the seed."""
-    text = str(messages[-1].get("content", "")) if messages else ""
+    asked = next((m for m in reversed(messages) if m.get("role") not in ("assistant", "system")), None)
+    text = str((asked or (messages or [{}])[-1]).get("content", ""))
     if messages and messages[-1].get("role") == "tool":
         return f"I have looked it up for you: {text}"
     for keyword, reply in SCRIPTS.items():

@@ -36,6 +36,15 @@ FAULTS: Final[dict[str, str]] = {
     "empty": "200 and an empty body",
     "gzip": "a gzip body, although identity was asked for",
     "json": "a JSON answer, although a stream was asked for",
+    "close": "ws-gateway: a close frame with 1011 after `at` tokens; others: as `cut`",
+    "1012-once": "ws-gateway: closed with 1012 before any content, once",
+    "1013": "ws-gateway: closed with 1013 before any content",
+    "not-ready": "ws-gateway: the first message is answered, but not with stream_ready",
+    "never-ready": "ws-gateway: the first message is not answered",
+    "cut-once": "as `cut`, once; then an ordinary reply",
+    "stall-once": "as `stall`, once; then an ordinary reply",
+    "length-once": "the reply ends at a token limit after `at` tokens, once; then an ordinary reply",
+    "gaps-once": "as `gaps`, once; then an ordinary reply",
     "400": "refused",
     "401-once": "the token dies early: refused once",
     "401": "refused, whatever the token",
@@ -57,7 +66,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One behaviour. `at` counts content chunks before the fault, `split` is bytes a write (0: an event a write).
 
     `rate` is tokens a second (0: as fast as possible), `wait` seconds before the first token, `tokens` the length of
-    the reply (0: the script's own), `key` makes the counters of `…-once` and `…-twice` separate ones.
+    the reply (0: the script's own), `key` makes the counters of `…-once` and `…-twice` separate ones. A conversation
+    that ends with the beginning of the reply gets its rest, with `overlap` tokens said again.
     """
 
     fault: str = "none"
@@ -67,6 +77,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wait: float = 0.0
     tokens: int = 0
     key: str = ""
+    overlap: int = 0
 
 
 class BadScenario(ValueError):

@@ -11,25 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from streamweir.events import End, Released, Upstream
-
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 Stage = Callable[[Sequence[In], float], Sequence[Out]]
 """A step of the pipeline: events and the time in, events out."""
-
-
-def pipe(
-    upstream: Sequence[Stage[Upstream, Upstream]],
-    release: Stage[Upstream, Released | End],
-    conclude: Stage[Released | End, Released],
-) -> Stage[Upstream, Released]:
-    """One stage made of several: those on private events, the one that releases, the one that concludes."""
-
-    def run(events: Sequence[Upstream], now: float) -> Sequence[Released]:
-        for stage in upstream:
-            events = stage(events, now)
-        return conclude(release(events, now), now)
-
-    return run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
@@ -17,11 +16,9 @@ RATIO_FROM = 20
 MAX_HELD = 1_000
 """Separate gaps, and numbers without content, that are kept: they are memory, and the numbers are the peer's choice."""
 
-OnGaps = Literal["fail", "ignore"]
-
 
 class Integrity:
-    """The stage. `on_gaps` "fail" ends the stream when more than `max_gap_ratio` of the numbers are missing.
+    """The stage. `failing` ends the stream when more than `max_gap_ratio` of the numbers are missing.
 
     A number may come on a chunk without content (some gateways number the role chunk too). Such a number is not
     missing, and content may still come under it.
@@ -30,19 +27,19 @@ class Integrity:
     __slots__ = (
         "_blanks",
         "_duplicates",
+        "_failing",
         "_first",
         "_gaps",
         "_last",
         "_max_ratio",
         "_missing",
-        "_on_gaps",
         "_out_of_order",
         "_received",
         "_unnumbered",
     )
 
-    def __init__(self, on_gaps: OnGaps = "fail", max_gap_ratio: float = 0.05) -> None:
-        self._on_gaps = on_gaps
+    def __init__(self, *, failing: bool = True, max_gap_ratio: float = 0.05) -> None:
+        self._failing = failing
         self._max_ratio = max_gap_ratio
         self._first: int | None = None
         self._last = -1
@@ -63,7 +60,7 @@ class Integrity:
                 out.append(event)
             elif type(event) is Numbered:
                 out += self._number(event)
-                if self._on_gaps == "fail" and self._too_many(event.sequence):
+                if self._failing and self._too_many(event.sequence):
                     out.append(self._failed(End("completed")))
                     break
             elif type(event) is End:
@@ -141,7 +138,7 @@ class Integrity:
         return self._received >= RATIO_FROM and bool(self._gaps) and self.ratio > self._max_ratio
 
     def _close(self, end: End) -> End:
-        if end.status in WHOLE and self._on_gaps == "fail" and self.ratio > self._max_ratio:
+        if end.status in WHOLE and self._failing and self.ratio > self._max_ratio:
             return self._failed(end)
         end.sections["integrity"] = self.report()
         return end
@@ -156,3 +153,19 @@ class Integrity:
             error_type="StreamIntegrityError",
             sections={**end.sections, "integrity": self.report()},
         )
+
+
+def joined(earlier: IntegrityReport | None, later: IntegrityReport) -> IntegrityReport:
+    """The section for a reply in two pieces, each numbered anew by its own answer."""
+    if earlier is None:
+        return later
+    known = [part.verified for part in (earlier, later) if part.verified is not None]
+    return IntegrityReport(
+        first_sequence=earlier.first_sequence if earlier.first_sequence is not None else later.first_sequence,
+        last_sequence=later.last_sequence if later.last_sequence is not None else earlier.last_sequence,
+        gaps=[*earlier.gaps, *later.gaps],
+        duplicates=earlier.duplicates + later.duplicates,
+        out_of_order=earlier.out_of_order + later.out_of_order,
+        gap_ratio=max(earlier.gap_ratio, later.gap_ratio),
+        verified=all(known) if known else None,
+    )

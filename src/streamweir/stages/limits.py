@@ -63,6 +63,13 @@ class Limits:
         if self._content_at is not None:
             self._content_at += lost
 
+    def reopen(self, sent_at: float) -> None:
+        """Another request was sent for the same call: its first content is waited for anew."""
+        self._paused_at = None
+        self._content_at = None
+        self.heard_at = sent_at
+        self._first_by = sent_at + (self._limits.first_token_timeout or NEVER)
+
     def due(self, now: float) -> float:
         """When to look again, at the latest: no limit runs out before, whatever comes."""
         due = min(at for _, at in self._running())

@@ -28,6 +28,7 @@ class Measure:
         "_rate_limit",
         "_together",
         "_usage",
+        "_usages",
     )
 
     def __init__(self, called_at: float) -> None:
@@ -40,6 +41,7 @@ class Measure:
         self._chunks = 0
         self._notes = 0
         self._usage: UsageUpdate | None = None
+        self._usages: list[UsageUpdate | None] = []
         self._rate_limit = RateLimitReport()
 
     def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
@@ -62,6 +64,16 @@ class Measure:
         if content:
             self._arrive(content, now)
         return events
+
+    @property
+    def content(self) -> bool:
+        """Whether any content came."""
+        return self._chunks > 0
+
+    def reopen(self) -> None:
+        """Another answer follows, with token counts of its own."""
+        self._usages.append(self._usage)
+        self._usage = None
 
     def _arrive(self, content: int, now: float) -> None:
         if self._first_at is None:
@@ -94,7 +106,7 @@ class Measure:
         end.sections["generating"] = self._last_at - first if first is not None else 0.0
         end.sections["chunks"] = self._chunks
         end.sections["diagnostics"] = self._notes
-        end.sections["usage"] = self._usage
+        end.sections["usages"] = [*self._usages, self._usage]
         end.sections["rate_limit"] = self._rate_limit
 
 

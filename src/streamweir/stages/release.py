@@ -8,16 +8,20 @@ from streamweir.events import (
     Delta,
     Diagnostic,
     End,
+    Joint,
     Limits,
     Note,
     Opened,
     RateLimit,
     Reasoning,
+    Rejoined,
     Released,
+    Restarted,
     Retry,
     Retrying,
     Started,
     Text,
+    ThrownAway,
     ToolCall,
     ToolCallDelta,
     Upstream,
@@ -90,6 +94,10 @@ class Unguarded:
             case Limits():
                 said = event.rate_limit
                 return RateLimit(seq, said.count, said.allowed, said.reset)
+            case Rejoined():
+                return Joint(seq)
+            case ThrownAway():
+                return Restarted(seq, event.reason)
             case Retry():
                 return Retrying(seq, event.attempt, round(event.wait * 1000), event.reason)
             case _:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
 import msgspec
 
-from streamweir.events import End, Ended, Released, Text, UsageUpdate
+from streamweir.events import End, Ended, Joint, Released, Restarted, Text, UsageUpdate
 from streamweir.report import (
     ErrorReport,
     GuardReport,
@@ -36,18 +36,30 @@ class Identity(msgspec.Struct, kw_only=True):
     region: str | None = None
     prompt_id: str | None = None
     conversation_id: str | None = None
-    correlation_id: str | None = None
-    attempts: int = 0
     choices: int = 1
 
 
 class Conclude:
     """The stage. `text` and `sha256` can be read at any time and are those of choice 0, channel content, as sent on.
 
-    `received` is counted by whoever feeds the stream: bytes of the upstream's body.
+    Whoever feeds the stream keeps `received` (bytes of the upstream's body), `attempts`, `correlation_id`, `restarts`
+    and `continuations`.
     """
 
-    __slots__ = ("_hash", "_hashed", "_identity", "_seq", "_text", "received", "report")
+    __slots__ = (
+        "_hash",
+        "_hashed",
+        "_identity",
+        "_joints",
+        "_seq",
+        "_text",
+        "attempts",
+        "continuations",
+        "correlation_id",
+        "received",
+        "report",
+        "restarts",
+    )
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
@@ -55,7 +67,12 @@ class Conclude:
         self._hash = sha256()
         self._hashed = 0
         self._seq = 0
+        self._joints: list[int] = []
         self.received = 0
+        self.attempts = 0
+        self.restarts = 0
+        self.continuations = 0
+        self.correlation_id: str | None = None
         self.report: Report | None = None
 
     def __call__(self, events: Sequence[Released | End], now: float) -> Sequence[Released]:
@@ -66,6 +83,11 @@ class Conclude:
                 break
             if type(event) is Text and event.choice == 0 and event.channel == "content":
                 self._text += event.content.encode("utf-8", "replace")
+            elif type(event) is Joint:
+                self._joints.append(len(self.text))
+                event = msgspec.structs.replace(event, at=self._joints[-1])
+            elif type(event) is Restarted:
+                self._withdraw()
             out.append(event)
         self._seq += len(out)
         return out
@@ -83,9 +105,15 @@ class Conclude:
             self._hashed = len(self._text)
         return self._hash.hexdigest()
 
+    def _withdraw(self) -> None:
+        self._text.clear()
+        self._joints.clear()
+        self._hash = sha256()
+        self._hashed = 0
+
     def _conclude(self, end: End, seq: int, now: float) -> Ended:
         who, sections = self._identity, end.sections
-        usage = self._usage(sections.get("usage"))
+        usage = self._usage(sections.get("usages") or [])
         timing: TimingReport = sections.get("timing") or TimingReport()
         generating = sections.get("generating", 0.0)
         if generating and usage.completion_tokens:
@@ -114,25 +142,39 @@ class Conclude:
             integrity=integrity,
             guard=sections.get("guard") or GuardReport(),
             rate_limit=sections.get("rate_limit") or RateLimitReport(),
-            attempts=who.attempts,
-            correlation_id=who.correlation_id,
+            attempts=self.attempts,
+            restarts=self.restarts,
+            continuations=self.continuations,
+            joints=list(self._joints),
+            correlation_id=self.correlation_id,
             cancelled_by=end.cancelled_by,
         )
         many = dict(end.stop_reasons) if who.choices > 1 else msgspec.UNSET
         return Ended(seq, self.report, many)
 
-    def _usage(self, said: UsageUpdate | None) -> UsageReport:
-        if said is not None and said.completion_tokens is not None:
+    def _usage(self, said: Sequence[UsageUpdate | None]) -> UsageReport:
+        known = [update for update in said if update is not None and update.completion_tokens is not None]
+        if known and len(known) == len(said):
             return UsageReport(
-                prompt_tokens=said.prompt_tokens,
-                completion_tokens=said.completion_tokens,
-                total_tokens=said.total_tokens,
+                prompt_tokens=_sum(update.prompt_tokens for update in known),
+                completion_tokens=_sum(update.completion_tokens for update in known),
+                total_tokens=_sum(update.total_tokens for update in known),
             )
         prompt = -(-self._identity.prompt_bytes // BYTES_A_TOKEN)
         completion = -(-len(self._text) // BYTES_A_TOKEN)
         return UsageReport(
             prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True
         )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """The sum over the answers of one call; none where one of them did not say."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def error_report(end: End) -> ErrorReport | None:
@@ -146,6 +188,7 @@ def error_report(end: End) -> ErrorReport | None:
         status=end.error_status,
         context_id=end.context_id,
         limit=end.limit,
+        close_code=end.close_code,
     )
 
 

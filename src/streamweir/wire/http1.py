@@ -43,7 +43,7 @@ class Answer:
 
     `status` is 0 until the head is complete; header names are lower case, and of a repeated header the values are
     joined by a comma. `complete` says that the message has ended by its own framing. Interim 1xx answers are
-    passed over.
+    passed over. Behind a 101 (`upgraded`) all bytes are the body, as they come.
     """
 
     __slots__ = (
@@ -58,6 +58,7 @@ class Answer:
         "started",
         "status",
         "trailing",
+        "upgraded",
     )
 
     def __init__(self) -> None:
@@ -72,9 +73,12 @@ class Answer:
         self.reusable = False
         self.started = False
         self.trailing = False
+        self.upgraded = False
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`. Raises HttpError; what the body held before the fault is in `salvage()`."""
+        if self.upgraded:
+            return data
         if self.complete:
             self.trailing = self.trailing or bool(data)
             return b""
@@ -83,7 +87,13 @@ class Answer:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        except httptools.HttpParserUpgrade as upgrade:
+            if self.status == 101:
+                self.upgraded = True
+                self.complete = self.reusable = False
+                return data[upgrade.args[0] :]
+            self.trailing = True
+        except httptools.HttpParserError as error:
             # llhttp refuses bytes after a message that closes; they are no part of the answer
             if not self._ended():
                 raise HttpError(f"the answer is not HTTP/1.1: {error}") from None
@@ -118,7 +128,7 @@ class Answer:
         if self.complete:
             return
         status = self._parser.get_status_code()
-        if status < 200:
+        if status < 200 and status != 101:
             self._interim = True
             self.headers = {}
             return

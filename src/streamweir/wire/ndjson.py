@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeAlias
+from typing import Literal
 
-import msgspec
-
-from streamweir.wire.sse import MAX_EVENT, Malformed
+from streamweir.wire.frames import MAX_EVENT, Frame, Malformed, Value
 
 Mode = Literal["between", "nested", "string", "escape", "loose"]
 
@@ -21,21 +19,13 @@ STOPS: dict[Mode, re.Pattern[bytes]] = {
 """The next byte that matters in each mode. "loose" is what stands outside objects and arrays: a scalar, or no JSON."""
 
 
-class Value(msgspec.Struct, frozen=True, gc=False):
-    """The text of one JSON value: its brackets are balanced, and it is not yet known to be valid."""
-
-    data: str
-
-
-Frame: TypeAlias = Value | Malformed
-
-
 class NdjsonDecoder:
     """Body bytes to JSON values.
 
     A line may hold several values back to back, and a value may span lines. A raw line end inside a string is no
     JSON: the broken value is handed out as it stands, and decoding goes on behind it. Every byte is scanned once,
-    and the same frames come out under every chunking.
+    and the same frames come out under every chunking. What is unfinished at the end of the body is no value: an object
+    ends with its bracket, whether a line end follows or not.
     """
 
     __slots__ = ("_broken", "_depth", "_held", "_max", "_mode")
@@ -66,10 +56,6 @@ class NdjsonDecoder:
                 frames.append(self._take())
             at = end
         return frames
-
-    def end(self) -> list[Frame]:
-        """What an unterminated last line holds."""
-        return [self._take()] if self._held and not self._broken else []
 
     def _step(self, byte: int) -> bool:
         """Move on at a byte that matters; True where a value is complete with it."""

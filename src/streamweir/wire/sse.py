@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-import msgspec
-
+from streamweir.wire.frames import MAX_EVENT, Event, Frame, Malformed
 from streamweir.wire.lines import LineSplitter
-
-MAX_EVENT = 1024 * 1024
-"""Bytes that one line, or the data of one event, may have. A reply's chunk has some hundred; a megabyte is an attack
-or a server that does not speak SSE, and held text is memory."""
 
 MAX_RETRY_DIGITS = 15
 """Python refuses to parse unbounded digits; 15 are thirty thousand years."""
 
 BOM = b"\xef\xbb\xbf"
-
-
-class Event(msgspec.Struct, frozen=True, gc=False):
-    """One dispatched event. `id` is the last event id as of this event."""
-
-    data: str
-    event: str = "message"
-    id: str = ""
-
-
-class Malformed(msgspec.Struct, frozen=True, gc=False):
-    """The last frame of a stream that broke the framing; nothing follows it."""
-
-    message: str
-
-
-Frame: TypeAlias = Event | Malformed
 
 
 class SseDecoder:

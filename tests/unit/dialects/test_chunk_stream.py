@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamweir.dialects import BUILTIN
-from streamweir.dialects.chunk_stream import DecodeOptions
+from streamweir.dialects.ends import DecodeOptions
 from streamweir.events import Delta, End, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
 from streamweir.wire.sse import SseDecoder
 from tests.chunkings import fed

@@ -1,0 +1,172 @@
+"""Carries one stream: what the upstream's connection reads feeds the relay, and what comes out goes to `take`.
+
+For the library's iterator and the proxy's transport alike. Where the relay asks for another request behind a reply that
+broke off, it is opened here, and the stream goes on over the new connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from streamweir.client.connection import Connection
+from streamweir.client.exchange import Opening, next_opening
+from streamweir.client.upstream import UpstreamClient
+from streamweir.client.wheel import Wheel
+from streamweir.ending import Cause
+from streamweir.errors import APIConnectionError, StreamweirError
+from streamweir.relay import Relay
+
+Out = TypeVar("Out")
+
+
+class Carrier(Generic[Out]):
+    """See the module's docstring. `take` is called once per read, synchronously; `relay.done` tells the last time."""
+
+    __slots__ = ("_client", "_connection", "_opening", "_paused", "_reopening", "_socket", "_take", "_wheel", "relay")
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        wheel: Wheel,
+        opening: Opening,
+        relay: Relay[Out],
+        take: Callable[[Out], None],
+    ) -> None:
+        self._client = client
+        self._wheel = wheel
+        self._opening = opening
+        self.relay = relay
+        self._take = take
+        self._connection: Connection | None = opening.connection
+        self._socket = opening.socket
+        self._reopening: asyncio.Task[None] | None = None
+        self._paused = False
+
+    # -- the owner's side ------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Carry what the opened connection has, and all that comes."""
+        self._wheel.add(self)
+        self._attach()
+
+    def pause(self) -> None:
+        """Read no more: TCP then holds the upstream back, and its silence does not count."""
+        if not self._paused and not self.relay.done:
+            self._paused = True
+            self.relay.pause(time.monotonic())
+            if self._connection is not None:
+                self._connection.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused:
+            self._paused = False
+            now = time.monotonic()
+            self.relay.resume(now)
+            if self._socket is not None:
+                self._socket.rest(now)
+            if self._connection is not None:
+                self._connection.resume()
+
+    def end(self, cause: Cause, detail: str = "") -> None:
+        """End the stream from this side; one that has ended stays as it ended."""
+        if not self.relay.done:
+            self._give(self.relay.end(cause, time.monotonic(), detail))
+
+    @property
+    def paused(self) -> bool:
+        """Whether the upstream is not read at present."""
+        return self._paused
+
+    # -- the upstream's side ---------------------------------------------------------------------------
+
+    def data(self, body: bytes) -> None:
+        """A read of the answer's body."""
+        self._give(self.relay.feed(body, time.monotonic()))
+        if self._socket is not None:
+            self._flush()
+
+    def closed(self, cause: Cause, detail: str) -> None:
+        """The answer is over."""
+        self._connection = None
+        self._give(self.relay.end(cause, time.monotonic(), detail))
+
+    def due(self, now: float) -> float:
+        """For the wheel."""
+        due = self.relay.due(now)
+        return due if self._socket is None or self._paused else min(due, self._socket.due())
+
+    def tick(self, now: float) -> None:
+        """For the wheel."""
+        if self._socket is not None and not self._paused:
+            if not self._socket.beat(now):
+                self._give(self.relay.end("reset", now, "no pong came in time"))
+                return
+            self._flush()
+        self._give(self.relay.tick(now))
+
+    # -- the rest --------------------------------------------------------------------------------------
+
+    def _give(self, out: Out) -> None:
+        relay = self.relay
+        self._take(out)
+        if relay.done:
+            report = relay.report
+            self._wheel.remove(self)
+            self._leave(whole=report is not None and report.complete)
+            if self._reopening is not None:
+                self._reopening.cancel()
+        elif relay.again is not None and self._reopening is None:
+            self._leave(whole=relay.again.end.status == "truncated")
+            self._reopening = asyncio.get_running_loop().create_task(self._open_again())
+
+    def _attach(self) -> None:
+        if self._socket is not None:
+            # messages that came during the handshake
+            self._give(self.relay.feed(b"", time.monotonic()))
+        if self._connection is not None:
+            self._connection.attach(self)
+
+    def _leave(self, *, whole: bool) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if not whole:
+            connection.abort()
+            return
+        if self._socket is not None:
+            self._socket.close()
+            connection.send(self._socket.outgoing())
+        connection.release()
+
+    def _flush(self) -> None:
+        if self._connection is not None and self._socket is not None and (out := self._socket.outgoing()):
+            self._connection.send(out)
+
+    async def _open_again(self) -> None:
+        relay, before = self.relay, self._opening
+        opening = next_opening(relay, before)
+        try:
+            await self._client.open(opening)
+        except StreamweirError as error:
+            opening.error = error
+        except asyncio.CancelledError:
+            return
+        self._reopening = None
+        now = time.monotonic()
+        if opening.error is not None or opening.connection is None:
+            refused = opening.error or APIConnectionError("no connection")
+            self._give(relay.give_up(refused, opening.attempts, opening.events, now))
+            return
+        self._connection, self._socket = opening.connection, opening.socket
+        self._opening = msgspec.structs.replace(opening, request=before.request)
+        self._give(relay.reopen(self._client.exchange.attempt(opening), opening.events, now))
+        self._attach()
+        if self._paused and self._connection is not None:
+            relay.pause(now)
+            self._connection.pause()

@@ -1,0 +1,293 @@
+"""What both clients say to an upstream, and what they make of its answer. No input or output.
+
+The shells (upstream.py with asyncio, blocking.py without) send what this gives and ask it about what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from streamweir.client.origin import Origin, origin_of
+from streamweir.client.settings import UpstreamSettings
+from streamweir.client.tokens import TokenFailed
+from streamweir.dialects.ends import DecodeOptions
+from streamweir.errors import (
+    APIConnectionError,
+    ProtocolError,
+    RequestError,
+    StreamError,
+    StreamweirError,
+)
+from streamweir.events import Limits, Opened, Released, Upstream
+from streamweir.flows.backoff import parse_retry_after
+from streamweir.flows.continuation import AgainPolicy, without_restart
+from streamweir.flows.handshake import Failure, deadline_error
+from streamweir.genesys.login import Grant, read_grant, token_refusal, token_request
+from streamweir.genesys.refusals import CORRELATION_ID, rate_limit, refusal
+from streamweir.relay import Attempt, Framing, Relay
+from streamweir.report import RateLimitReport
+from streamweir.request import Bounds, Request
+from streamweir.stages.integrity import Integrity
+from streamweir.stages.limits import SENTENCES, TimeLimits
+from streamweir.stages.release import release_unguarded
+from streamweir.stages.report import Identity
+from streamweir.wire.http1 import Answer, encode_request
+from streamweir.wire.ndjson import NdjsonDecoder
+from streamweir.wire.sse import SseDecoder
+from streamweir.wire.websocket import WebSocket, upgrade_headers
+
+Out = TypeVar("Out")
+
+STREAM_TYPES = frozenset(
+    (
+        "text/event-stream",
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "text/plain",
+        "application/octet-stream",
+        "",
+    )
+)
+"""Content types a stream may come under; some gateways label it wrongly. JSON or HTML is an answer of another kind."""
+
+SHOWN = 200
+"""Characters of an unexpected message that an error repeats."""
+
+
+class Opening(msgspec.Struct):
+    """A handshake: what is asked for, and then a connection whose body follows, or an error, and the events on the way.
+
+    `called_at` is on the monotonic clock, `started_at` the same moment in seconds since the epoch. `after` is the
+    failure behind which the request is sent again. `connection` is the shell's own, `socket` the frames of an upgraded
+    one. `failures` counts what was retried already.
+    """
+
+    request: Request
+    limits: TimeLimits
+    called_at: float
+    started_at: float
+    again: AgainPolicy = AgainPolicy()
+    decode: DecodeOptions | None = None
+    window: int | None = None
+    on_overflow: Literal["reject", "slide"] = "reject"
+    after: Failure | None = None
+    failures: int = 0
+    sent_at: float = 0.0
+    events: list[Upstream] = []
+    attempts: int = 0
+    connection: Any = None
+    socket: WebSocket | None = None
+    correlation_id: str | None = None
+    error: StreamweirError | None = None
+
+
+def next_opening(relay: Relay[Any], before: Opening) -> Opening:
+    """The handshake that a relay asks for behind the one it had."""
+    again = relay.again
+    after = None
+    if again is not None and again.kind == "retry":
+        after = Failure("ambiguous", APIConnectionError(again.end.message or "nothing came", code=again.end.code))
+    return Opening(
+        relay.follow_up(before.request),
+        before.limits,
+        before.called_at,
+        before.started_at,
+        again=before.again,
+        decode=before.decode,
+        after=after,
+        failures=before.failures,
+    )
+
+
+class Exchange:
+    """How one upstream is spoken to. `limits` is what its rate-limit headers last said."""
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        dialect = settings.spoken
+        self.settings = settings
+        self.dialect = dialect
+        self.limits = RateLimitReport()
+        self.origin, base = origin_of(
+            settings.hosts.api, settings.ca_file, settings.proxy, tunnelled=dialect.framing == "websocket"
+        )
+        self.target = self.origin.target(base.rstrip("/") + (settings.path or dialect.path))
+        self._headers = (
+            ("Accept", dialect.accept),
+            ("User-Agent", "streamweir"),
+            *dialect.headers,
+            *settings.headers,
+        )
+
+    # -- what is sent ----------------------------------------------------------------------------------
+
+    def body(self, request: Request, limits: TimeLimits) -> bytes:
+        """The JSON of a request. Raises RequestError."""
+        bounds = Bounds(self.settings.message_chars, limits.deadline, limits.inactivity_timeout)
+        try:
+            return msgspec.json.encode(self.dialect.encode_body(request, bounds))
+        except (TypeError, UnicodeEncodeError) as error:
+            raise RequestError(f"the request cannot be written as JSON: {error}") from None
+
+    def post(self, request: Request, body: bytes, token: str | None) -> bytes:
+        """The HTTP request that carries `body`."""
+        headers = [("Content-Type", "application/json"), ("Accept-Encoding", "identity"), *self._headers]
+        if token is not None:
+            headers.append(("Authorization", f"Bearer {token}"))
+        return self._encode("POST", request, headers, body)
+
+    def upgrade(self, request: Request, key: bytes, token: str | None) -> bytes:
+        """The HTTP request that opens a WebSocket; `key` is 16 random bytes."""
+        named = token is not None and self.settings.token_in == "subprotocol"
+        headers = [*self._headers, *upgrade_headers(key, ("bearer", token or "") if named else ())]
+        if token is not None and not named:
+            headers.append(("Authorization", f"Bearer {token}"))
+        return self._encode("GET", request, headers, None)
+
+    def _encode(self, method: str, request: Request, headers: list[tuple[str, str]], body: bytes | None) -> bytes:
+        if self.dialect.request_id_header is not None:
+            headers.append((self.dialect.request_id_header, request.request_id))
+        try:
+            return encode_request(method, self.target, self.origin.authority, headers, body)
+        except ValueError as error:
+            raise RequestError(str(error)) from None
+
+    def token_post(self) -> tuple[Origin, bytes]:
+        """Where a token is asked for, and the HTTP request that does."""
+        settings = self.settings
+        asked = token_request(
+            settings.login_form,
+            settings.hosts,
+            settings.client_id or "",
+            settings.client_secret or "",
+            settings.asked_scopes,
+            settings.token_url,
+        )
+        origin, path = origin_of(asked.url, settings.ca_file, settings.proxy)
+        headers = (*asked.headers, ("Accept-Encoding", "identity"), ("User-Agent", "streamweir"))
+        return origin, encode_request("POST", origin.target(path), origin.authority, headers, asked.body)
+
+    # -- what came -------------------------------------------------------------------------------------
+
+    def heard(self, opening: Opening, headers: Mapping[str, str]) -> None:
+        """Note what the headers of an answer say, whatever its status."""
+        if (said := rate_limit(headers)) is not None:
+            self.limits = said
+            opening.events.append(Limits(said))
+        opening.correlation_id = headers.get(CORRELATION_ID) or headers.get("x-request-id")
+
+    def refused(self, answer: Answer, body: bytes, wall: float) -> Failure:
+        """The failure that an error status means; `wall` is the present in seconds since the epoch."""
+        error = refusal(answer.status, answer.headers, body, self.settings.required_scopes)
+        if answer.status == 401 and self.settings.bearer_hint:
+            error.message += f"; {self.settings.bearer_hint}"
+            error.args = (error.message,)
+        retry_after = parse_retry_after(answer.headers.get("retry-after"), wall)
+        error.retry_after = retry_after
+        return Failure("ambiguous" if answer.status in (500, 504) else "refused", error, answer.status, retry_after)
+
+    def grant(self, answer: Answer, body: bytes, wall: float) -> Grant:
+        """The token in the answer of a token endpoint. Raises TokenFailed."""
+        settings = self.settings
+        client_id = settings.client_id or ""
+        if answer.status != 200:
+            where = settings.hosts.region or settings.token_url or settings.hosts.api
+            refused = token_refusal(answer.status, body, client_id, where)
+            wait = parse_retry_after(answer.headers.get("retry-after"), wall)
+            raise TokenFailed(Failure("refused", refused, answer.status, wait))
+        try:
+            return read_grant(body, client_id, settings.required_scopes)
+        except StreamweirError as error:
+            raise TokenFailed(Failure("final", error)) from None
+
+    def unreadable(self, opening: Opening, answer: Answer) -> Failure | None:
+        """Why an accepted answer is no stream."""
+        encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if encoding not in ("", "identity"):
+            message = (
+                f"the upstream sent a body compressed with {encoding}, although identity was asked for: "
+                "turn compression off for this route, there or in the proxy before it"
+            )
+        elif kind not in STREAM_TYPES:
+            message = f"the upstream answered {kind}, not an event stream: check path and base_url, and that it streams"
+        else:
+            return None
+        error = ProtocolError(message, code="protocol_error", correlation_id=opening.correlation_id)
+        return Failure("final", error)
+
+    def lost(self, detail: str) -> APIConnectionError:
+        """The connection ended before an answer."""
+        return APIConnectionError(f"the upstream closed the connection before it answered: {detail}", code="lost")
+
+    @staticmethod
+    def late(limit: str, limits: TimeLimits) -> StreamError:
+        """The error of a call whose time ran out before it was accepted."""
+        return deadline_error(limit, f"{SENTENCES[limit].format(getattr(limits, limit))} ({limit})")
+
+    # -- what follows ----------------------------------------------------------------------------------
+
+    def attempt(self, opening: Opening) -> Attempt:
+        """The decoders for one answer."""
+        framing: Framing
+        if self.dialect.framing == "sse":
+            framing = SseDecoder()
+        elif self.dialect.framing == "ndjson":
+            framing = NdjsonDecoder()
+        else:
+            framing = opening.socket or WebSocket(opening.called_at)
+        settings = self.settings
+        return Attempt(
+            framing=framing,
+            decode=self.dialect.decoder(opening.decode or settings.decode),
+            integrity=Integrity(failing=opening.again.on_gaps != "ignore", max_gap_ratio=settings.max_gap_ratio),
+            sent_at=opening.sent_at or opening.called_at,
+            attempts=opening.attempts,
+            correlation_id=opening.correlation_id or (opening.error.correlation_id if opening.error else None),
+        )
+
+    def relay(
+        self,
+        opening: Opening,
+        encode: Callable[[Sequence[Released]], Out],
+        now: float,
+        *,
+        profile: str | None = None,
+        choices: int = 1,
+        withdraw: bool = True,
+    ) -> tuple[Relay[Out], Out]:
+        """The relay for what was opened, and what its start gives: the events so far; the end, where it was refused.
+
+        `withdraw` says that text can be taken back where it goes to, so that a reply may start again.
+        """
+        request, dialect = opening.request, self.dialect
+        identity = Identity(
+            request_id=request.request_id,
+            dialect=dialect.name,
+            model=request.model,
+            started_at=opening.started_at,
+            called_at=opening.called_at,
+            prompt_bytes=sum(len(str(message.get("content", ""))) for message in request.messages),
+            profile=profile,
+            region=self.settings.hosts.region,
+            prompt_id=request.prompt_id,
+            conversation_id=request.conversation_id,
+            choices=choices,
+        )
+        relay = Relay(
+            identity,
+            self.attempt(opening),
+            release=release_unguarded(request_id=request.request_id, model=request.model, dialect=dialect.name),
+            encode=encode,
+            limits=opening.limits,
+            policy=None if choices > 1 else opening.again if withdraw else without_restart(opening.again),
+        )
+        if opening.error is not None:
+            opening.error.correlation_id = opening.error.correlation_id or opening.correlation_id
+            return relay, relay.refuse(opening.error, opening.events, now)
+        if opening.connection is None:
+            return relay, relay.start(opening.events, now)
+        return relay, relay.start([*opening.events, Opened(opening.correlation_id)], now)

@@ -1,0 +1,101 @@
+"""The sync client: the same surface as the async one, over blocking sockets."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from types import TracebackType
+from typing import Any, Unpack
+
+from streamweir.client.asking import Ask, merge, opening_for
+from streamweir.client.resolve import resolve_client
+from streamweir.client.sync_stream import Stream
+from streamweir.client.sync_upstream import SyncUpstreamClient
+from streamweir.report import RateLimitReport, Report
+
+
+class Gateway:
+    """A gateway, or any OpenAI-compatible server, as a client without asyncio, for any number of threads.
+
+    Everything comes from arguments, the environment and `streamweir.toml`, in that order; see docs/configuration.md.
+    `limits` is what the upstream last said of its request budget. Use it as a context manager, or call `close()`.
+    """
+
+    def __init__(
+        self,
+        *,
+        dialect: str | None = None,
+        region: str | None = None,
+        base_url: str | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        access_token: str | None = None,
+        api_key: str | None = None,
+        model: str | None = None,
+        profile: str | None = None,
+        config: str | None = None,
+        **upstream: Any,
+    ) -> None:
+        """`upstream` takes any other key of `[upstreams.NAME]`. Raises ConfigError."""
+        known = {
+            "dialect": dialect,
+            "region": region,
+            "base_url": base_url,
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "access_token": access_token,
+            "api_key": api_key,
+            "model": model,
+        }
+        self._resolved = resolve_client({**upstream, **known}, os.environ, config=config, profile=profile)
+        self._client = SyncUpstreamClient(self._resolved.settings)
+        self._defaults: dict[str, Any] = {}
+
+    def __enter__(self) -> Gateway:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection. Streams that still run end as cut."""
+        self._client.close()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed where nothing was given, in sentences."""
+        return self._resolved.notes
+
+    @property
+    def limits(self) -> RateLimitReport:
+        """What the upstream's `inin-ratelimit-*` headers last said."""
+        return self._client.exchange.limits
+
+    def with_options(self, **options: Unpack[Ask]) -> Gateway:
+        """The same gateway, connections and tokens included, whose streams take `options` where a call says nothing."""
+        other = object.__new__(Gateway)
+        other.__dict__.update(self.__dict__)
+        other._defaults = merge(self._defaults, options)
+        return other
+
+    def stream(self, **ask: Unpack[Ask]) -> Stream:
+        """One completion, not yet sent: enter it with `with`. `Ask` lists what it takes.
+
+        Raises ConfigError without a model, and for a guard, which this version does not have.
+        """
+        asked = merge(self._defaults, ask)
+        return Stream(self._client, opening_for(self._resolved, asked, str(uuid.uuid4()), time.time()))
+
+    def complete(self, **ask: Unpack[Ask]) -> Report:
+        """The report of a completion, with its text. Takes what `stream` takes, and raises what reading it would."""
+        with self.stream(**ask) as stream:
+            for _ in stream:
+                pass
+        return stream.report
+
+    def token(self) -> str | None:
+        """The bearer token that requests carry, fetched where there is none yet. Raises StreamweirError."""
+        return self._client.token()

@@ -1,0 +1,23 @@
+"""Token counts as upstreams send them. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamweir.events import UsageUpdate
+
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def usage_update(usage: dict[str, Any]) -> UsageUpdate:
+    """Token counts of a `usage` object; what else it holds is kept as details."""
+    prompt, completion, total = (value if type(value := usage.get(key)) is int else None for key in COUNTS)
+    details = {key: value for key, value in usage.items() if key not in COUNTS and value is not None}
+    return UsageUpdate(prompt, completion, total, details or msgspec.UNSET)
+
+
+def usage_object(event: UsageUpdate) -> dict[str, Any]:
+    """The `usage` object of a chunk."""
+    return {k: getattr(event, k) for k in COUNTS if getattr(event, k) is not None} | (event.details or {})
