@@ -7,7 +7,17 @@ from typing import Literal
 from streamweir.errors import APIStatusError, StreamError, StreamweirError
 from streamweir.events import End
 
-Cause = Literal["eof", "reset", "broken", "cancelled", "client_gone", "slow_client", "draining"]
+Cause = Literal[
+    "eof",
+    "reset",
+    "broken",
+    "cancelled",
+    "client_gone",
+    "slow_client",
+    "slow_consumer",
+    "text_dropped",
+    "draining",
+]
 """Why a relay is ended from outside: `eof` is a clean close, `reset` any transport error, `broken` no HTTP."""
 
 
@@ -28,12 +38,15 @@ CAUSES: dict[Cause, tuple[str, str, str]] = {
     "cancelled": ("cancelled", "StreamCancelled", "the stream was cancelled"),
     "client_gone": ("cancelled", "StreamCancelled", "the client left"),
     "slow_client": ("slow_client", "StreamCancelled", "the client did not read"),
+    "slow_consumer": ("cancelled", "StreamCancelled", "the caller did not take what came within stall_timeout"),
+    "text_dropped": ("text_dropped", "StreamInterrupted", "text was dropped, since the caller did not take it in time"),
     "draining": ("server_draining", "StreamCancelled", "the server is shutting down"),
 }
 CANCELLED_BY: dict[Cause, str] = {
     "cancelled": "caller",
     "client_gone": "client",
     "slow_client": "slow_client",
+    "slow_consumer": "slow_consumer",
     "draining": "server",
 }
 

@@ -25,7 +25,7 @@ from streamweir.ending import Cause, ended_by, ended_by_error, own_error
 from streamweir.errors import StreamweirError
 from streamweir.events import Delta, End, Rejoined, Released, ThrownAway, ToolCallDelta, Upstream
 from streamweir.flows.continuation import Again, AgainPolicy, Carried, decide, follow_up
-from streamweir.report import IntegrityReport, Report
+from streamweir.report import WHOLE, IntegrityReport, Report
 from streamweir.request import Request
 from streamweir.stages import Stage
 from streamweir.stages.integrity import Integrity, joined
@@ -54,13 +54,17 @@ class Decode(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What belongs to one answer of the upstream, and to the requests that led to it."""
+    """What belongs to one answer of the upstream, and to the requests that led to it.
+
+    `received` counts bytes of the answer that were read before the relay saw it.
+    """
 
     framing: Framing
     decode: Decode
     integrity: Integrity
     sent_at: float
     attempts: int = 1
+    received: int = 0
     correlation_id: str | None = None
 
 
@@ -75,6 +79,7 @@ class Relay(Generic[Out]):
         "_framing",
         "_integrity",
         "_limits",
+        "_lost_text",
         "_measure",
         "_numbers",
         "_overlap",
@@ -104,6 +109,7 @@ class Relay(Generic[Out]):
         self._overlap: Overlap | None = None
         self._numbers: IntegrityReport | None = None
         self._tools = False
+        self._lost_text = False
         self.again: Again | None = None
         self.done = False
         self._begin(attempt)
@@ -113,6 +119,7 @@ class Relay(Generic[Out]):
         self._decode = attempt.decode
         self._integrity = attempt.integrity
         self._conclude.attempts += attempt.attempts
+        self._conclude.received += attempt.received
         self._conclude.correlation_id = attempt.correlation_id or self._conclude.correlation_id
 
     def start(self, before: Sequence[Upstream], now: float) -> Out:
@@ -186,6 +193,10 @@ class Relay(Generic[Out]):
             end = msgspec.structs.replace(end, message=f"{end.message}; a new request failed too: {error.message}")
         return self._pass((*before, end), now)
 
+    def lose_text(self) -> None:
+        """The caller lost text that had been released: the stream cannot end whole any more."""
+        self._lost_text = True
+
     def pause(self, now: float) -> None:
         """The sink is full and the upstream is not read: its silence does not count."""
         self._limits.pause(now)
@@ -232,6 +243,8 @@ class Relay(Generic[Out]):
         return self._finish(events, now)
 
     def _finish(self, events: Sequence[Upstream], now: float) -> Sequence[Released]:
+        if self._lost_text and events and type(end := events[-1]) is End and end.status in WHOLE:
+            events = [*events[:-1], msgspec.structs.replace(ended_by("text_dropped"), sections=end.sections)]
         if self._numbers is not None and events and type(events[-1]) is End:
             sections = events[-1].sections
             sections["integrity"] = joined(self._numbers, sections.get("integrity") or IntegrityReport())

@@ -43,6 +43,11 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     options: dict[str, Any] = {}
     passthrough: dict[str, Any] = {}
 
+    @property
+    def prompt_bytes(self) -> int:
+        """The size of the prompt, for an estimate of its tokens."""
+        return sum(len(str(message.get("content", ""))) for message in self.messages)
+
 
 def refuse(problems: Iterable[str]) -> None:
     """Raise one RequestError that names all `problems`; none: do nothing."""

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypedDict, cast
 import msgspec
 
 from streamweir.client.exchange import Opening
+from streamweir.client.recording import Recording
+from streamweir.client.replaying import settings_of
 from streamweir.client.resolve import Client
 from streamweir.errors import ConfigError, RequestError
 from streamweir.flows.continuation import OnCut, OnGaps
@@ -81,6 +83,11 @@ def merge(defaults: Mapping[str, Any], ask: Mapping[str, Any]) -> dict[str, Any]
     return {**defaults, **{key: value for key, value in ask.items() if value is not None}}
 
 
+def how_of(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that say how the reply is read."""
+    return {name: asked[name] for name in READING if name in asked}
+
+
 def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wall: float) -> Opening:
     """The opening of one call. Raises ConfigError without a model, RequestError without messages.
 
@@ -146,3 +153,15 @@ def _converted(values: Mapping[str, Any], kind: Any) -> Any:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         raise RequestError(f"{where.rstrip('`')}: {what}" if where else what) from None
+
+
+def replay_opening(recording: Recording, ask: Mapping[str, Any], speed: float) -> Opening:
+    """The opening of a replayed call: the recording's own request id and decoding, and the limits that `ask` sets."""
+    head = recording.head
+    settings = settings_of(recording)
+    # the recording holds no prompt, only its size, for the estimate where no counts were given
+    messages = [{"role": "user", "content": " " * head.prompt_bytes}]
+    told = {"model": head.model, "request_id": head.request_id, "messages": messages}
+    # without the recorded pace a time limit would measure this machine
+    times = dict.fromkeys(TIMES, 0.0) if not speed else {}
+    return opening_for(Client(settings, head.model), {**times, **merge({}, ask), **told}, head.request_id, 0.0)

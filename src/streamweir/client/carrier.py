@@ -15,7 +15,8 @@ import msgspec
 
 from streamweir.client.connection import Connection
 from streamweir.client.exchange import Opening, next_opening
-from streamweir.client.upstream import UpstreamClient
+from streamweir.client.recording import Head, Recorder
+from streamweir.client.sources import Source
 from streamweir.client.wheel import Wheel
 from streamweir.ending import Cause
 from streamweir.errors import APIConnectionError, StreamweirError
@@ -27,11 +28,23 @@ Out = TypeVar("Out")
 class Carrier(Generic[Out]):
     """See the module's docstring. `take` is called once per read, synchronously; `relay.done` tells the last time."""
 
-    __slots__ = ("_client", "_connection", "_opening", "_paused", "_reopening", "_socket", "_take", "_wheel", "relay")
+    __slots__ = (
+        "_client",
+        "_connection",
+        "_head",
+        "_opening",
+        "_paused",
+        "_recorder",
+        "_reopening",
+        "_socket",
+        "_take",
+        "_wheel",
+        "relay",
+    )
 
     def __init__(
         self,
-        client: UpstreamClient,
+        client: Source,
         wheel: Wheel,
         opening: Opening,
         relay: Relay[Out],
@@ -46,6 +59,8 @@ class Carrier(Generic[Out]):
         self._socket = opening.socket
         self._reopening: asyncio.Task[None] | None = None
         self._paused = False
+        self._recorder: Recorder | None = None
+        self._head: Head | None = None
 
     # -- the owner's side ------------------------------------------------------------------------------
 
@@ -53,6 +68,10 @@ class Carrier(Generic[Out]):
         """Carry what the opened connection has, and all that comes."""
         self._wheel.add(self)
         self._attach()
+
+    def record(self, recorder: Recorder, head: Head) -> None:
+        """Keep what the upstream sends; called before `begin`."""
+        self._recorder, self._head = recorder, head
 
     def pause(self) -> None:
         """Read no more: TCP then holds the upstream back, and its silence does not count."""
@@ -87,6 +106,8 @@ class Carrier(Generic[Out]):
 
     def data(self, body: bytes) -> None:
         """A read of the answer's body."""
+        if self._recorder is not None:
+            self._recorder.data(body, time.monotonic())
         self._give(self.relay.feed(body, time.monotonic()))
         if self._socket is not None:
             self._flush()
@@ -94,6 +115,8 @@ class Carrier(Generic[Out]):
     def closed(self, cause: Cause, detail: str) -> None:
         """The answer is over."""
         self._connection = None
+        if self._recorder is not None:
+            self._recorder.end(cause, detail, time.monotonic())
         self._give(self.relay.end(cause, time.monotonic(), detail))
 
     def due(self, now: float) -> float:
@@ -126,6 +149,12 @@ class Carrier(Generic[Out]):
             self._reopening = asyncio.get_running_loop().create_task(self._open_again())
 
     def _attach(self) -> None:
+        if self._recorder is not None and self._head is not None:
+            now = time.monotonic()
+            self._head.correlation_id = self._opening.correlation_id
+            self._recorder.head(self._head, now, self._client.secrets)
+            if self._socket is not None:
+                self._recorder.data(self._socket.unread, now)
         if self._socket is not None:
             # messages that came during the handshake
             self._give(self.relay.feed(b"", time.monotonic()))
@@ -136,6 +165,8 @@ class Carrier(Generic[Out]):
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        if self._recorder is not None:
+            self._recorder.end(None, "", time.monotonic())
         if not whole:
             connection.abort()
             return

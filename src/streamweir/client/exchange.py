@@ -246,6 +246,7 @@ class Exchange:
             integrity=Integrity(failing=opening.again.on_gaps != "ignore", max_gap_ratio=settings.max_gap_ratio),
             sent_at=opening.sent_at or opening.called_at,
             attempts=opening.attempts,
+            received=len(opening.socket.unread) if opening.socket is not None else 0,
             correlation_id=opening.correlation_id or (opening.error.correlation_id if opening.error else None),
         )
 
@@ -270,7 +271,7 @@ class Exchange:
             model=request.model,
             started_at=opening.started_at,
             called_at=opening.called_at,
-            prompt_bytes=sum(len(str(message.get("content", ""))) for message in request.messages),
+            prompt_bytes=request.prompt_bytes,
             profile=profile,
             region=self.settings.hosts.region,
             prompt_id=request.prompt_id,

@@ -20,7 +20,10 @@ from streamweir.genesys.login import Grant
 
 
 class TokenSource(Protocol):
-    """Where a bearer token comes from."""
+    """Where a bearer token comes from. `current` is the one that is cached."""
+
+    @property
+    def current(self) -> str | None: ...
 
     async def get(self, refused: str | None = None) -> str | None:
         """A token, or None where none is needed; `refused` is one that the upstream did not accept."""
@@ -31,11 +34,11 @@ class Given:
     """A token that the caller gave by hand, or none."""
 
     def __init__(self, token: str | None) -> None:
-        self._token = token
+        self.current = token
 
     async def get(self, refused: str | None = None) -> str | None:
         """The token, whatever happened to it: there is no other."""
-        return self._token
+        return self.current
 
 
 class Credentials:
@@ -45,6 +48,11 @@ class Credentials:
         self._fetch = fetch
         self._cached: CachedToken | None = None
         self._renewal: asyncio.Task[str] | None = None
+
+    @property
+    def current(self) -> str | None:
+        """The token that is cached."""
+        return self._cached.value if self._cached is not None else None
 
     async def get(self, refused: str | None = None) -> str:
         """The token. Raises TokenFailed."""

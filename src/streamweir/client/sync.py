@@ -8,7 +8,9 @@ import uuid
 from types import TracebackType
 from typing import Any, Unpack
 
-from streamweir.client.asking import Ask, merge, opening_for
+from streamweir.client.asking import Ask, how_of, merge, opening_for, replay_opening
+from streamweir.client.recording import read_recording
+from streamweir.client.replaying import SyncReplayClient
 from streamweir.client.resolve import resolve_client
 from streamweir.client.sync_stream import Stream
 from streamweir.client.sync_upstream import SyncUpstreamClient
@@ -87,7 +89,18 @@ class Gateway:
         Raises ConfigError without a model, and for a guard, which this version does not have.
         """
         asked = merge(self._defaults, ask)
-        return Stream(self._client, opening_for(self._resolved, asked, str(uuid.uuid4()), time.time()))
+        opening = opening_for(self._resolved, asked, str(uuid.uuid4()), time.time())
+        return Stream(self._client, opening, how_of(asked))
+
+    @staticmethod
+    def replay(path: str | os.PathLike[str], *, speed: float = 1.0, **ask: Unpack[Ask]) -> Stream:
+        """A recording as a stream, through the same decoders. `speed` 1 is as it was, 0 as fast as possible.
+
+        `ask` may say how it is read, and its time limits. Raises ConfigError where the file is no recording.
+        """
+        recording = read_recording(path)
+        opening = replay_opening(recording, ask, speed)
+        return Stream(SyncReplayClient(recording, speed), opening, how_of(ask))
 
     def complete(self, **ask: Unpack[Ask]) -> Report:
         """The report of a completion, with its text. Takes what `stream` takes, and raises what reading it would."""

@@ -19,7 +19,10 @@ from streamweir.genesys.login import Grant
 
 
 class SyncTokenSource(Protocol):
-    """Where a bearer token comes from."""
+    """Where a bearer token comes from. `current` is the one that is cached."""
+
+    @property
+    def current(self) -> str | None: ...
 
     def get(self, cancellation: Cancellation, refused: str | None = None) -> str | None:
         """A token, or None where none is needed; `refused` is one that the upstream did not accept."""
@@ -30,11 +33,11 @@ class SyncGiven:
     """A token that the caller gave by hand, or none."""
 
     def __init__(self, token: str | None) -> None:
-        self._token = token
+        self.current = token
 
     def get(self, cancellation: Cancellation, refused: str | None = None) -> str | None:
         """The token, whatever happened to it: there is no other."""
-        return self._token
+        return self.current
 
 
 class SyncCredentials:
@@ -51,6 +54,12 @@ class SyncCredentials:
         self._asking = False
         self._failures = 0
         self._failure: TokenFailed | None = None
+
+    @property
+    def current(self) -> str | None:
+        """The token that is cached."""
+        cached = self._cached
+        return cached.value if cached is not None else None
 
     def get(self, cancellation: Cancellation, refused: str | None = None) -> str:
         """The token. Raises TokenFailed, or Cancelled."""

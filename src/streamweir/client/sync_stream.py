@@ -4,228 +4,197 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from streamweir.client.cancellation import Cancellation, Cancelled
-from streamweir.client.exchange import Opening, next_opening
-from streamweir.client.line import Ended as LineEnded
-from streamweir.client.line import Line
-from streamweir.client.sync_upstream import SyncUpstreamClient
-from streamweir.ending import Cause
-from streamweir.errors import APIConnectionError, RequestError, StreamweirError, stream_error
-from streamweir.events import Ended, Released, Text
-from streamweir.relay import Relay
-from streamweir.report import Report
-from streamweir.wire.websocket import WebSocket
+from streamweir.client.exchange import Opening
+from streamweir.client.reading import Pieces, Reading
+from streamweir.client.sources import SyncSource
+from streamweir.client.sync_carrier import SyncCarrier
+from streamweir.client.sync_dispatch import SyncDispatch
+from streamweir.errors import RequestError, StreamError, stream_error
+from streamweir.events import Ended, Released
+from streamweir.flows.buffer import text_of
 
 LONG = 3600.0
 """Seconds: the longest single wait on a socket; with no limit running, it is simply waited on again."""
 
 
-class Stream:
+class Stream(Reading):
     """One completion. Use it as a context manager; then read `text`, or iterate it for typed events.
 
     Reading to the end of a stream that did not end whole raises the StreamError for it; `report` is there all the
     same. The upstream is read only while its reader reads. One thread at a time reads; any thread may `cancel`.
     """
 
-    def __init__(self, client: SyncUpstreamClient, opening: Opening) -> None:
+    def __init__(self, client: SyncSource, opening: Opening, how: Mapping[str, Any]) -> None:
+        super().__init__(opening, how)
         self._client = client
-        self._opening = opening
-        self._relay: Relay[tuple[Released, ...]] | None = None
-        self._line: Line | None = None
-        self._socket: WebSocket | None = None
-        self._events: deque[Released] = deque()
+        self._carrier: SyncCarrier | None = None
         self._cancellation = Cancellation()
         self._reading = threading.Lock()
+        self._dispatch: SyncDispatch | None = None
+        self._full_since: float | None = None
 
     # -- the caller's side -----------------------------------------------------------------------------
 
     def __enter__(self) -> Stream:
-        if self._relay is not None or self._opening.called_at:
-            raise RequestError("the stream was opened before: make another with gateway.stream(…)")
         opening = self._opening
-        opening.called_at, opening.started_at = time.monotonic(), time.time()
+        if opening.called_at:
+            raise RequestError("the stream was opened before: make another with gateway.stream(…)")
+        self._called()
+        if self._callbacks:
+            self._dispatch = SyncDispatch(self._callbacks)
         with self._reading:
             try:
                 self._client.open(opening, self._cancellation)
+            except RequestError:
+                self._finish()
+                raise
             except BaseException as error:
-                if isinstance(error, RequestError):
-                    raise
-                self._begin()
-                self._end("cancelled")
+                self._begin().end("cancelled")
+                self._finish()
                 if not isinstance(error, Cancelled):
                     raise
                 raise stream_error(self.report) from None
-            relay = self._begin()
+            self._begin()
         if opening.error is not None:
-            opening.error.report = relay.report
+            opening.error.report = self.report
+            self._finish()
             raise opening.error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._reading:
-            self._end("cancelled")
+        if self._carrier is not None:
+            with self._reading:
+                self._carrier.end("cancelled")
+        self._finish()
 
     def __iter__(self) -> Iterator[Released]:
         """Typed events; the last is `ended`. Raises at the end where the reply is not whole."""
         while True:
-            while self._events:
-                event = self._events.popleft()
+            while len(self._buffer):
+                event = self._buffer.pop()
                 yield event
                 if type(event) is Ended:
                     if not event.report.complete:
                         raise stream_error(event.report)
                     return
-            if self._relay is None:
-                raise RequestError("the stream is not open: use `with gateway.stream(…) as stream`")
-            if self._relay.done:
+            carrier = self._opened()
+            if carrier.relay.done:
                 return
             with self._reading:
-                self._more(self._relay)
+                carrier.more(LONG)
 
     @property
     def text(self) -> Iterator[str]:
         """The reply, piece by piece (`for piece in stream.text`)."""
-        if "n" in self._opening.request.passthrough:
-            raise RequestError("stream.text has one text, and n asks for several: iterate the stream's events instead")
-        return (
-            event.content for event in self if type(event) is Text and event.channel == "content" and event.choice == 0
-        )
+        self._one_text()
+        return (text for event in self if (text := text_of(event)) is not None)
+
+    @property
+    def sentences(self) -> Iterator[str]:
+        """The reply, sentence by sentence, white space included. Raises behind the last one, where it is not whole."""
+        return self._pieces(Pieces(None))
+
+    def batches(self, size: int) -> Iterator[str]:
+        """The reply, `size` tokens at a time."""
+        return self._pieces(Pieces(size))
+
+    def _pieces(self, pieces: Pieces) -> Iterator[str]:
+        self._one_text()
+        cut: StreamError | None = None
+        try:
+            for event in self:
+                yield from pieces.push(event)
+        except StreamError as error:
+            cut = error
+        yield from pieces.flush()
+        if cut is not None:
+            raise cut
+
+    def take(self, count: int) -> list[str]:
+        """At most `count` pieces of text that are there now, for callers who poll; never waits for the upstream.
+
+        Once all is taken, raises where the reply is not whole; `done` says that nothing more comes. A caller who takes
+        nothing for `stall_timeout` while the buffer is full gets what `on_stall` says, at the next call: no thread
+        watches a caller who does not call.
+        """
+        carrier = self._opened()
+        with self._reading:
+            self._polled = True
+            if self._full_since is not None and time.monotonic() - self._full_since > self._stall_timeout:
+                self._stalled(carrier)
+            while not carrier.relay.done and not self.paused and carrier.more(0.0):
+                pass
+        taken = self._taken(count)
+        if self._buffer.drained:
+            self._full_since = None
+        return taken
+
+    @property
+    def paused(self) -> bool:
+        """Whether the upstream is not read at present, since too much waits to be read."""
+        if self._full_since is None and self._buffer.full:
+            self._full_since = time.monotonic()
+        return self._full_since is not None
 
     def cancel(self) -> None:
         """End the stream and close its upstream request. From any thread, as often as you like; it wakes a reader."""
         self._cancellation.cancel()
-        if (line := self._line) is not None:
-            line.wake()
+        if (carrier := self._carrier) is None:
+            return
+        carrier.wake()
         if self._reading.acquire(blocking=False):
             try:
-                self._end("cancelled")
+                carrier.end("cancelled")
             finally:
                 self._reading.release()
 
-    @property
-    def unread(self) -> tuple[Released, ...]:
-        """Events that came and were not read: of a refused stream its retries and its end."""
-        return tuple(self._events)
-
-    @property
-    def snapshot(self) -> str:
-        """The text so far."""
-        return self._relay.text if self._relay is not None else ""
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 of the text so far, in hex."""
-        return self._relay.sha256 if self._relay is not None else ""
-
-    @property
-    def report(self) -> Report:
-        """The report. Raises RequestError while the stream has not ended."""
-        report = self._relay.report if self._relay is not None else None
-        if report is None:
-            raise RequestError("the stream has not ended, so there is no report yet: read it to its end, or cancel it")
-        return report
-
-    @property
-    def request_id(self) -> str:
-        """The request's id, as sent upstream and as in the report."""
-        return self._opening.request.request_id
+    def _opened(self) -> SyncCarrier:
+        if self._carrier is None:
+            raise RequestError("the stream is not open: use `with gateway.stream(…) as stream`")
+        return self._carrier
 
     # -- the upstream's side ---------------------------------------------------------------------------
 
-    def _begin(self) -> Relay[tuple[Released, ...]]:
+    def _begin(self) -> SyncCarrier:
         opening = self._opening
         self._relay, events = self._client.exchange.relay(opening, tuple, time.monotonic())
-        self._line, self._socket = opening.connection, opening.socket
+        carrier = SyncCarrier(self._client, opening, self._relay, self._take, self._cancellation)
+        if self._recorder is not None:
+            carrier.record(self._recorder, self._head(self._client.exchange.dialect.name))
+        self._carrier = carrier
         self._take(events)
-        self._catch_up(self._relay)
-        return self._relay
-
-    def _more(self, relay: Relay[tuple[Released, ...]]) -> None:
-        """Read once. Between reads the upstream's silence is ours, and does not count."""
-        if relay.again is not None:
-            self._open_again(relay)
-            return
-        now = time.monotonic()
-        relay.resume(now)
-        if self._cancellation.requested or self._line is None:
-            self._end("cancelled")
-            return
-        due = relay.due(now)
-        if self._socket is not None:
-            due = min(due, self._socket.due())
-            self._line.send(self._socket.outgoing())
-        try:
-            body = self._line.read(min(due - now, LONG)) if due > now else b""
-        except TimeoutError:
-            body = b""
-        except LineEnded as ended:
-            now = time.monotonic()
-            cancelled = self._cancellation.requested
-            self._take(relay.end("cancelled" if cancelled else ended.cause, now, "" if cancelled else ended.detail))
-            return
-        now = time.monotonic()
-        if body or self._socket is not None:
-            self._take(relay.feed(body, now))
-        if not relay.done:
-            self._take(relay.tick(now))
-        if self._socket is not None and not relay.done and not self._socket.beat(now):
-            self._take(relay.end("reset", now, "no pong came in time"))
-        relay.pause(time.monotonic())
+        carrier.begin()
+        return carrier
 
     def _take(self, events: Sequence[Released]) -> None:
-        self._events += events
-        relay = self._relay
-        if relay is None:
+        self._buffer.push(events)
+        dispatch = self._dispatch
+        if dispatch is None:
             return
-        if relay.done:
-            report = relay.report
-            self._leave(whole=report is not None and report.complete)
-        elif relay.again is not None:
-            self._leave(whole=relay.again.end.status == "truncated")
-
-    def _open_again(self, relay: Relay[tuple[Released, ...]]) -> None:
-        before = self._opening
-        opening = next_opening(relay, before)
-        try:
-            self._client.open(opening, self._cancellation)
-        except Cancelled:
-            self._take(relay.end("cancelled", time.monotonic()))
-            return
-        except StreamweirError as error:
-            opening.error = error
         now = time.monotonic()
-        if opening.error is not None or opening.connection is None:
-            refused = opening.error or APIConnectionError("no connection")
-            self._take(relay.give_up(refused, opening.attempts, opening.events, now))
+        dispatch.push([call for event in events for call in self._callbacks.calls(event, now)])
+        high, low = self._how.get("buffer_high", 1000), self._how.get("buffer_low", 500)
+        if len(dispatch) > high and not dispatch.wait_below(low, self._stall_timeout) and self._carrier is not None:
+            self._stalled(self._carrier)
+
+    def _stalled(self, carrier: SyncCarrier) -> None:
+        """The reader, or a callback, has not made room in time."""
+        self._full_since = None
+        if carrier.relay.done:
             return
-        self._line, self._socket = opening.connection, opening.socket
-        before.failures = opening.failures
-        self._take(relay.reopen(self._client.exchange.attempt(opening), opening.events, now))
-        self._catch_up(relay)
+        cause = self._give_way(carrier.relay, self._dispatch)
+        if cause is not None:
+            carrier.end(cause)
 
-    def _catch_up(self, relay: Relay[tuple[Released, ...]]) -> None:
-        """Messages that came during the handshake of a WebSocket."""
-        if self._socket is not None and self._line is not None:
-            self._take(relay.feed(b"", time.monotonic()))
-
-    def _leave(self, *, whole: bool) -> None:
-        line, self._line = self._line, None
-        if line is None:
-            return
-        if whole and self._socket is not None:
-            self._socket.close()
-            line.send(self._socket.outgoing())
-        if whole and self._socket is None and line.finish():
-            self._client.lines.back(line)
-        else:
-            self._client.lines.drop(line)
-
-    def _end(self, cause: Cause) -> None:
-        if self._relay is not None and not self._relay.done:
-            self._take(self._relay.end(cause, time.monotonic()))
+    def _finish(self) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+        if self._dispatch is not None:
+            self._dispatch.finish(self._stall_timeout)

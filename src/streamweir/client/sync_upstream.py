@@ -49,16 +49,26 @@ class SyncUpstreamClient:
     def __init__(self, settings: UpstreamSettings) -> None:
         self.settings = settings
         self.exchange = Exchange(settings)
-        self.lines = Lines()
+        self._lines = Lines()
         self._tokens: SyncTokenSource = (
-            SyncCredentials(lambda cancellation: fetch_token(self.lines, self.exchange, cancellation))
+            SyncCredentials(lambda cancellation: fetch_token(self._lines, self.exchange, cancellation))
             if settings.needs_token
             else SyncGiven(settings.bearer)
         )
 
     def close(self) -> None:
         """Close every connection."""
-        self.lines.close()
+        self._lines.close()
+
+    @property
+    def lines(self) -> Lines:
+        """Its connections."""
+        return self._lines
+
+    @property
+    def secrets(self) -> tuple[str | None, ...]:
+        """What must not stand in a recording."""
+        return (self.settings.client_secret, self.settings.bearer, self._tokens.current)
 
     def token(self) -> str | None:
         """A bearer token, fetched where there is none. Raises StreamweirError."""
@@ -131,7 +141,7 @@ class SyncUpstreamClient:
         data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
         timeout = min(limits.connect or NEVER, deadline_at - time.monotonic())
         try:
-            line = self.lines.take(exchange.origin, timeout if timeout != NEVER else 0, cancellation)
+            line = self._lines.take(exchange.origin, timeout if timeout != NEVER else 0, cancellation)
         except APIError as error:
             return Failure("not_connected", error)
         try:
@@ -142,10 +152,10 @@ class SyncUpstreamClient:
                     else self._post(line, data, opening, deadline_at)
                 )
         except BaseException:
-            self.lines.drop(line)
+            self._lines.drop(line)
             raise
         if failure is not None:
-            self.lines.drop(line)
+            self._lines.drop(line)
             cancellation.check()
             if time.monotonic() >= deadline_at:
                 raise DeadlinePassed

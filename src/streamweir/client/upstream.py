@@ -67,6 +67,11 @@ class UpstreamClient:
         """What the upstream last said of its request budget."""
         return self.exchange.limits
 
+    @property
+    def secrets(self) -> tuple[str | None, ...]:
+        """What must not stand in a recording."""
+        return (self.settings.client_secret, self.settings.bearer, self._tokens.current)
+
     async def token(self) -> str | None:
         """A bearer token, fetched where there is none. Raises StreamweirError."""
         try:

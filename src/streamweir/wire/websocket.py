@@ -79,6 +79,17 @@ class WebSocket:
         """Frames that were looked at and not used; the next `feed` hands them out first."""
         self._waiting = [*frames, *self._waiting]
 
+    @property
+    def unread(self) -> bytes:
+        """The messages that were given back, as a server had sent them."""
+        out = b""
+        for frame in self._waiting:
+            if isinstance(frame, Value):
+                out += encode_message(frame.data.encode("utf-8", "surrogatepass"))
+            elif isinstance(frame, Closed):
+                out += encode_close(frame.code, frame.reason) if frame.code != 1005 else encode_message(b"", 8)
+        return out
+
     def send(self, message: bytes) -> None:
         """Queue a text message, UTF-8."""
         self._protocol.send_text(message)
