@@ -75,3 +75,5 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             name.startswith("STREAMWEIR_") and name not in ("STREAMWEIR_REQUIRE_ALL", "STREAMWEIR_SOAK")
         ):
             monkeypatch.delenv(name)
+    # a developer's own credentials are none of the tests' business
+    monkeypatch.setenv("HOME", str(ROOT / "tests" / "no-home"))

@@ -49,6 +49,7 @@ class UpstreamTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
     ca_file: str | None = None
     proxy: str | None = None
+    token_store: str = "memory"
     token_in: Literal["header", "subprotocol"] = "header"
     max_message_chars: int | None = None
     schema: Literal["lenient", "strict"] = "lenient"

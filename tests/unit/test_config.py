@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from streamweir.client.resolve import resolve_client
+from streamweir.client.outside import look_outside
+from streamweir.client.resolve import resolve_client as resolve_with
 from streamweir.config import load_file, load_text, seconds
 from streamweir.errors import ConfigError
 
@@ -18,6 +19,10 @@ deadline = "1m"
 [records]
 url = "off"
 """
+
+
+def resolve_client(arguments, environ, **options):
+    return resolve_with(arguments, look_outside(environ, env_file=False), **options)
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from streamweir.client.asking import Ask, how_of, merge, opening_for, replay_opening
+from streamweir.client.oauth import Asked
+from streamweir.client.outside import look_outside
 from streamweir.client.recording import read_recording
 from streamweir.client.replaying import ReplayClient
 from streamweir.client.resolve import resolve_client
 from streamweir.client.stream import AsyncStream
+from streamweir.client.tokens import GIVEN
 from streamweir.client.upstream import UpstreamClient
 from streamweir.client.wheel import Wheel
 from streamweir.report import RateLimitReport, Report
@@ -33,26 +37,32 @@ class AsyncGateway:
         base_url: str | None = None,
         client_id: str | None = None,
         client_secret: str | None = None,
-        access_token: str | None = None,
+        access_token: str | Callable[[], str | Awaitable[str]] | None = None,
         api_key: str | None = None,
         model: str | None = None,
         profile: str | None = None,
         config: str | None = None,
+        env_file: str | Literal[False] | None = None,
         **upstream: Any,
     ) -> None:
-        """`upstream` takes any other key of `[upstreams.NAME]`. Raises ConfigError."""
+        """`upstream` takes any other key of `[upstreams.NAME]`; `access_token` may be a function that gives one.
+
+        `env_file` names a `.env` file, False reads none. Raises ConfigError.
+        """
         known = {
             "dialect": dialect,
             "region": region,
             "base_url": base_url,
             "client_id": client_id,
             "client_secret": client_secret,
-            "access_token": access_token,
+            "access_token": GIVEN if callable(access_token) else access_token,
             "api_key": api_key,
             "model": model,
         }
-        self._resolved = resolve_client({**upstream, **known}, os.environ, config=config, profile=profile)
-        self._client = UpstreamClient(self._resolved.settings)
+        outside = look_outside(os.environ, env_file=env_file)
+        self._resolved = resolve_client({**upstream, **known}, outside, config=config, profile=profile)
+        tokens = Asked(access_token) if callable(access_token) else None
+        self._client = UpstreamClient(self._resolved.settings, tokens=tokens)
         self._wheel = Wheel()
         self._defaults: dict[str, Any] = {}
 

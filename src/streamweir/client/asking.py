@@ -124,6 +124,7 @@ def _request(resolved: Client, ask: dict[str, Any], model: str, request_id: str,
     if resolved.system and not any(message.get("role") == "system" for message in messages):
         messages.insert(0, {"role": "system", "content": resolved.system})
     stop: str | Sequence[str] = ask.pop("stop", ())
+    ask.setdefault("prompt_id", resolved.prompt_id)
     temperature: float | Sequence[float] | None = ask.pop("temperature", None)
     for name in READING:
         ask.pop(name, None)

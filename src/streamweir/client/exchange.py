@@ -166,7 +166,7 @@ class Exchange:
             settings.asked_scopes,
             settings.token_url,
         )
-        origin, path = origin_of(asked.url, settings.ca_file, settings.proxy)
+        origin, path = origin_of(asked.url, settings.ca_file, settings.token_proxy)
         headers = (*asked.headers, ("Accept-Encoding", "identity"), ("User-Agent", "streamweir"))
         return origin, encode_request("POST", origin.target(path), origin.authority, headers, asked.body)
 

@@ -11,6 +11,7 @@ from streamweir.client.connection import Connection, Sink
 from streamweir.client.exchange import Exchange
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.pool import Pool
+from streamweir.client.token_store import Store
 from streamweir.client.tokens import MAX_ERROR_BODY, TOKEN_TIMEOUT, TokenFailed, no_token_in_time, token_lost
 from streamweir.ending import Cause
 from streamweir.errors import APIError
@@ -41,12 +42,27 @@ class Given:
         return self.current
 
 
+class Asked:
+    """A function of the caller's that gives tokens; it is called for each request, and may be a coroutine function."""
+
+    def __init__(self, give: Callable[[], str | Awaitable[str]]) -> None:
+        self._give = give
+        self.current: str | None = None
+
+    async def get(self, refused: str | None = None) -> str | None:
+        """What it gives now."""
+        given = self._give()
+        self.current = given if isinstance(given, str) else await given
+        return self.current
+
+
 class Credentials:
     """Client credentials, with one cached token and at most one request for another in flight."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[Grant]]) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[Grant]], store: Store | None = None) -> None:
         self._fetch = fetch
-        self._cached: CachedToken | None = None
+        self._store_file = store
+        self._cached: CachedToken | None = store.load() if store is not None else None
         self._renewal: asyncio.Task[str] | None = None
 
     @property
@@ -58,6 +74,8 @@ class Credentials:
         """The token. Raises TokenFailed."""
         if refused is not None and self._cached is not None and self._cached.value == refused:
             self._cached = None
+            if self._store_file is not None:
+                self._store_file.drop(refused)
         cached = self._cached
         state = verdict(cached, time.monotonic())
         if cached is not None and state != "missing":
@@ -77,6 +95,8 @@ class Credentials:
         asked_at = time.monotonic()
         grant = await self._fetch()
         self._cached = cache(grant.access_token, grant.expires_in, asked_at)
+        if self._store_file is not None:
+            self._store_file.save(grant)
         return grant.access_token
 
 

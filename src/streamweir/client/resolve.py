@@ -1,4 +1,4 @@
-"""From configuration, arguments and the environment to the settings of one upstream. Reads secret files only."""
+"""From configuration, arguments and what is outside to the settings of one upstream. Reads secret files only."""
 
 from __future__ import annotations
 
@@ -8,20 +8,36 @@ from typing import Any, Literal
 
 import msgspec
 
+from streamweir.client.outside import Outside
+from streamweir.client.proxies import proxy_for
 from streamweir.client.settings import UpstreamSettings
-from streamweir.config import FILE, Config, UpstreamTable, again_policy, among, find_config, readable, time_limits
+from streamweir.config import (
+    FILE,
+    Config,
+    UpstreamTable,
+    again_policy,
+    among,
+    find_config,
+    readable,
+    time_limits,
+)
 from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.errors import ConfigError
 from streamweir.flows.backoff import RetryPolicy
 from streamweir.flows.continuation import AgainPolicy
-from streamweir.genesys.credentials import NAMES, from_environment
+from streamweir.genesys.credentials import NAMES, Found, Layer
 from streamweir.genesys.regions import DEFAULT_REGION, Hosts, hosts_of_base_url, hosts_of_region
 from streamweir.stages.limits import TimeLimits
 
+ARGUMENT = "argument"
+
 
 class Client(msgspec.Struct, frozen=True):
-    """What a library client or `chat` works with. `notes` are sentences for stderr."""
+    """What a library client or `chat` works with. `notes` are sentences for stderr.
+
+    `sources` says of each setting where it stands, for `doctor`; secrets are in it, so never print its values.
+    """
 
     settings: UpstreamSettings
     model: str | None
@@ -30,45 +46,71 @@ class Client(msgspec.Struct, frozen=True):
     options: dict[str, Any] = {}
     context_window: int | None = None
     on_overflow: Literal["reject", "slide"] = "reject"
+    prompt_id: str | None = None
     notes: tuple[str, ...] = ()
+    sources: Layer = {}
+
+
+def own_layer(table: UpstreamTable, where: str, environ: Mapping[str, str]) -> Layer:
+    """What an upstream's own keys give, secrets named elsewhere included. Raises ConfigError."""
+    layer: Layer = {}
+    for setting in NAMES:
+        value: Any = getattr(table, setting, None)
+        if isinstance(value, str) and value:
+            layer[setting] = Found(value, f"{where}.{setting}")
+    for setting in ("client_id", "client_secret", "api_key"):
+        variable: str | None = getattr(table, f"{setting}_env")
+        if setting not in layer and variable is not None:
+            layer[setting] = Found(_named(environ, variable, where), f"{where}.{setting}_env: {variable}")
+    if table.client_secret_file and "client_secret" not in layer:
+        secret = _secret_file(table.client_secret_file, where)
+        layer["client_secret"] = Found(secret, f"{where}.client_secret_file: {table.client_secret_file}")
+    return layer
 
 
 def upstream_settings(
-    table: UpstreamTable, given: Mapping[str, Any], where: str, environ: Mapping[str, str]
-) -> UpstreamSettings:
-    """The settings of one upstream: its own keys, with gaps filled from `given`. Raises ConfigError."""
+    table: UpstreamTable, outside: Outside, where: str, above: Layer | None = None
+) -> tuple[UpstreamSettings, Layer]:
+    """The settings of one upstream: its own keys, `above` them arguments, and gaps filled from outside.
+
+    Raises ConfigError.
+    """
     if table.dialect not in BUILTIN:
         raise ConfigError(f"{where}: dialect is {table.dialect!r}, {among(table.dialect, BUILTIN)}")
-    hosts = _hosts(table, given)
-    client_id = table.client_id or _named(environ, table.client_id_env, where) or given.get("client_id")
-    secret = table.client_secret or _named(environ, table.client_secret_env, where)
-    if table.client_secret_file and not secret:
-        secret = _secret_file(table.client_secret_file, where)
-    secret = secret or given.get("client_secret")
+    own = own_layer(table, where, outside.environ)
+    own.pop("dialect", None)
+    found = outside.below(above or {}, own)
+    hosts = _hosts(table.dialect, found)
+    values = {setting: one.value for setting, one in found.items()}
+    hint = ""
     if table.dialect == "openai":
-        bearer = table.api_key or _named(environ, table.api_key_env, where) or given.get("api_key")
-        hint = f"no API key was given: set api_key_env, or one of {', '.join(NAMES['api_key'])}" if not bearer else ""
+        bearer = values.get("api_key")
+        hint = "" if bearer else f"no API key was given: set api_key_env, or one of {', '.join(NAMES['api_key'])}"
     else:
-        bearer, hint = table.access_token or given.get("access_token"), ""
-        if not bearer and not (client_id and secret):
-            missing = " and ".join(n for n, v in (("client_id", client_id), ("client_secret", secret)) if not v)
+        bearer = values.get("access_token")
+        missing = " and ".join(name for name in ("client_id", "client_secret") if name not in values)
+        if not bearer and missing:
             raise ConfigError(
                 f"{where}: credentials are missing: {missing}. Set STREAMWEIR_CLIENT_ID and STREAMWEIR_CLIENT_SECRET "
-                "(or GENESYSCLOUD_OAUTHCLIENT_ID and _SECRET), or client_id and client_secret_env in the configuration"
+                "(or GENESYSCLOUD_OAUTHCLIENT_ID and _SECRET), or client_id and client_secret_env in the "
+                "configuration; `streamweir doctor` shows what was found"
             )
-    return UpstreamSettings(
+    settings = UpstreamSettings(
         dialect=table.dialect,
         hosts=hosts,
-        client_id=client_id,
-        client_secret=secret,
+        client_id=values.get("client_id"),
+        client_secret=values.get("client_secret"),
         bearer=bearer,
         login=table.login,
         token_url=table.token_url,
+        token_store=table.token_store,
+        token_key=outside.environ.get("STREAMWEIR_TOKEN_KEY"),
         path=table.path,
         scopes=tuple(table.scopes) if table.scopes is not None else None,
         headers=tuple(table.headers.items()),
         ca_file=table.ca_file,
-        proxy=table.proxy,
+        proxy=proxy_for(hosts.api, outside.environ, table.proxy),
+        token_proxy=proxy_for(table.token_url or hosts.login, outside.environ, table.proxy),
         token_in=table.token_in,
         message_chars=table.max_message_chars,
         decode=DecodeOptions(table.schema, table.malformed, table.end_marker, table.content),
@@ -78,107 +120,108 @@ def upstream_settings(
         max_gap_ratio=table.max_gap_ratio,
         bearer_hint=hint,
     )
+    return settings, found
 
 
 def resolve_client(
-    arguments: Mapping[str, Any], environ: Mapping[str, str], *, config: str | None = None, profile: str | None = None
+    arguments: Mapping[str, Any], outside: Outside, *, config: str | None = None, profile: str | None = None
 ) -> Client:
-    """The upstream that a client speaks to: arguments, then the environment, then the configuration file.
+    """The upstream that a client speaks to: arguments, then what is outside and the configuration file, in their order.
 
     `arguments` has keys of `[upstreams.NAME]` and `model`; None counts as not given. Raises ConfigError.
     """
     explicit = {key: value for key, value in arguments.items() if value is not None}
-    environment = from_environment(environ)
-    addressed = any(key in explicit or key in environment for key in ("region", "base_url", "dialect"))
-    found = find_config(config, environ) if profile or config or not addressed else None
+    above: Layer = {name: Found(str(explicit[name]), ARGUMENT) for name in NAMES if explicit.get(name)}
+    variables = outside.below(above)
+    sources = {setting: found.source for setting, found in variables.items()}
+    addressed = any(
+        setting in variables and not sources[setting].startswith("~/") for setting in ("region", "base_url", "dialect")
+    )
+    found = find_config(config, outside.environ) if profile or config or not addressed else None
     if found is not None and (found.profiles or found.upstreams):
-        return _from_file(found, profile, explicit, environment, environ)
+        return _from_file(found, profile, explicit, above, outside)
     if profile is not None:
         raise ConfigError(
             f"profile {profile!r} is asked for and there is no configuration: give --config or make {FILE}"
         )
     notes: list[str] = []
-    model = explicit.pop("model", None) or environment.pop("model", None)
-    if "base_url" in explicit or "region" in explicit:
-        environment.pop("region", None)
-        environment.pop("base_url", None)
-    api_key, token = environment.pop("api_key", None), environment.pop("access_token", None)
-    given = {"api_key": api_key, "access_token": token}
-    table = _table({**environment, **explicit}, "the arguments")
-    if table.dialect != "openai" and table.region is None and table.base_url is None:
-        notes.append(f"no region and no base URL: {hosts_of_region(DEFAULT_REGION).region} is taken")
-    if "dialect" not in explicit and "dialect" not in environment:
+    keys = {key: value for key, value in explicit.items() if key not in NAMES}
+    if "dialect" in variables:
+        keys["dialect"] = variables["dialect"].value
+    else:
         notes.append("no dialect: sse-gateway is taken")
-    return Client(upstream_settings(table, given, "the environment", environ), model, notes=tuple(notes))
+    settings, whole = upstream_settings(_table(keys, "the arguments"), outside, "the environment", above)
+    if settings.dialect != "openai" and "region" not in whole and "base_url" not in whole:
+        notes.append(f"no region and no base URL: {hosts_of_region(DEFAULT_REGION).region} is taken")
+    model = whole.get("model")
+    return Client(settings, model.value if model else None, notes=tuple(notes), sources=whole)
 
 
-def _from_file(
-    config: Config,
-    profile: str | None,
-    explicit: dict[str, Any],
-    environment: dict[str, str],
-    environ: Mapping[str, str],
-) -> Client:
+def _from_file(config: Config, profile: str | None, explicit: dict[str, Any], above: Layer, outside: Outside) -> Client:
     name = profile or config.server.default_profile
     if name is None and len(config.profiles) == 1:
         name = next(iter(config.profiles))
     if name is None and not config.profiles and len(config.upstreams) == 1:
         upstream = next(iter(config.upstreams))
         table = _over(config.upstreams[upstream], explicit)
-        settings = upstream_settings(table, environment, f"upstreams.{upstream}", environ)
-        return Client(settings, explicit.get("model") or environment.get("model"))
+        settings, sources = upstream_settings(table, outside, f"{FILE}: upstreams.{upstream}", above)
+        model = sources.get("model")
+        return Client(settings, model.value if model else None, sources=sources)
     if name is None:
         raise ConfigError(f"several profiles and none chosen: give --profile, one of {', '.join(config.profiles)}")
     if name not in config.profiles:
         raise ConfigError(f"profile {name!r} is unknown, {among(name, config.profiles)}")
     chosen = config.profiles[name]
     table = _over(config.upstreams[chosen.upstream], explicit)
-    settings = upstream_settings(table, environment, f"upstreams.{chosen.upstream}", environ)
+    settings, sources = upstream_settings(table, outside, f"{FILE}: upstreams.{chosen.upstream}", above)
     settings = msgspec.structs.replace(
         settings,
         limits=time_limits(chosen, settings.limits, f"profiles.{name}"),
         again=again_policy(chosen, settings.again),
     )
+    model = above.get("model") or Found(chosen.model, f"{FILE}: profiles.{name}.model")
     return Client(
         settings,
-        explicit.get("model") or chosen.model,
+        model.value,
         name,
         chosen.system,
         chosen.options,
         chosen.context_window,
         chosen.on_overflow,
+        chosen.prompt_id,
+        sources={**sources, "model": model},
     )
 
 
 def _over(table: UpstreamTable, explicit: Mapping[str, Any]) -> UpstreamTable:
-    keys = {key: value for key, value in explicit.items() if key != "model"}
-    if "region" in keys or "base_url" in keys:
-        keys = {"region": None, "base_url": None, **keys}
-    return msgspec.structs.replace(table, **keys)
+    """A table under arguments: what a layer carries stays out, but for the place that it replaces."""
+    keys = {key: value for key, value in explicit.items() if key not in NAMES}
+    if "dialect" in explicit:
+        keys["dialect"] = explicit["dialect"]
+    if "region" in explicit or "base_url" in explicit:
+        keys |= {"region": None, "base_url": None}
+    return _table({**msgspec.structs.asdict(table), **keys}, "the arguments")
 
 
 def _table(values: Mapping[str, Any], where: str) -> UpstreamTable:
+    unknown = next((key for key in values if key not in UpstreamTable.__struct_fields__), None)
+    if unknown is not None:
+        raise ConfigError(f"{where}: unknown key {unknown}, {among(unknown, UpstreamTable.__struct_fields__)}")
     try:
         return msgspec.convert(dict(values), UpstreamTable)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {readable(str(error))}") from None
 
 
-def _hosts(table: UpstreamTable, given: Mapping[str, Any]) -> Hosts:
-    if table.base_url:
-        return hosts_of_base_url(table.base_url)
-    if table.region:
-        return hosts_of_region(table.region)
-    if given.get("base_url"):
-        return hosts_of_base_url(given["base_url"])
-    if table.dialect == "openai":
+def _hosts(dialect: str, found: Layer) -> Hosts:
+    if "base_url" in found:
+        return hosts_of_base_url(found["base_url"].value)
+    if dialect == "openai" and ("region" not in found or found["region"].source != ARGUMENT):
         raise ConfigError("the openai dialect needs a base URL: give base_url, such as http://127.0.0.1:8000/v1")
-    return hosts_of_region(given.get("region") or DEFAULT_REGION)
+    return hosts_of_region(found["region"].value if "region" in found else DEFAULT_REGION)
 
 
-def _named(environ: Mapping[str, str], name: str | None, where: str) -> str | None:
-    if name is None:
-        return None
+def _named(environ: Mapping[str, str], name: str, where: str) -> str:
     value = environ.get(name)
     if not value:
         raise ConfigError(f"{where} names the environment variable {name}, which is not set")

@@ -33,6 +33,9 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     ca_file: str | None = None
     proxy: str | None = None
+    token_proxy: str | None = None
+    token_store: str = "memory"
+    token_key: str | None = None
     token_in: Literal["header", "subprotocol"] = "header"
     message_chars: int | None = None
     decode: DecodeOptions = DecodeOptions()
@@ -62,6 +65,12 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True):
         if self.login is not None:
             return self.login
         return "platform" if self.hosts.region is not None or own == "none" else own
+
+    @property
+    def token_name(self) -> str:
+        """Whose token it is: no other client, endpoint or set of scopes may be given it."""
+        endpoint = self.token_url or f"{self.login_form} {self.hosts.login} {self.hosts.api}"
+        return "\n".join((self.client_id or "", endpoint, *sorted(self.asked_scopes)))
 
     @property
     def required_scopes(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from streamweir.client.cancellation import Cancellation
 from streamweir.client.exchange import Exchange
 from streamweir.client.lines import Lines
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.token_store import Store
 from streamweir.client.tokens import MAX_ERROR_BODY, TOKEN_TIMEOUT, TokenFailed, no_token_in_time, token_lost
 from streamweir.errors import APIError
 from streamweir.flows.handshake import Failure
@@ -40,6 +41,19 @@ class SyncGiven:
         return self.current
 
 
+class SyncAsked:
+    """A function of the caller's that gives tokens; it is called for each request."""
+
+    def __init__(self, give: Callable[[], str]) -> None:
+        self._give = give
+        self.current: str | None = None
+
+    def get(self, cancellation: Cancellation, refused: str | None = None) -> str | None:
+        """What it gives now."""
+        self.current = self._give()
+        return self.current
+
+
 class SyncCredentials:
     """Client credentials, with one cached token and at most one request for another in flight.
 
@@ -47,10 +61,11 @@ class SyncCredentials:
     is cancelled, one of those that wait asks instead.
     """
 
-    def __init__(self, fetch: Callable[[Cancellation], Grant]) -> None:
+    def __init__(self, fetch: Callable[[Cancellation], Grant], store: Store | None = None) -> None:
         self._fetch = fetch
+        self._store = store
         self._changed = threading.Condition()
-        self._cached: CachedToken | None = None
+        self._cached: CachedToken | None = store.load() if store is not None else None
         self._asking = False
         self._failures = 0
         self._failure: TokenFailed | None = None
@@ -67,6 +82,8 @@ class SyncCredentials:
             seen = self._failures
             if refused is not None and self._cached is not None and self._cached.value == refused:
                 self._cached = None
+                if self._store is not None:
+                    self._store.drop(refused)
             while True:
                 cancellation.check()
                 cached = self._cached
@@ -88,6 +105,8 @@ class SyncCredentials:
         try:
             grant = self._fetch(cancellation)
             new = cache(grant.access_token, grant.expires_in, asked_at)
+            if self._store is not None:
+                self._store.save(grant)
         except TokenFailed as error:
             failure = error
         finally:

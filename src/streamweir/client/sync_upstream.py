@@ -15,6 +15,7 @@ from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
 from streamweir.client.sync_oauth import SyncCredentials, SyncGiven, SyncTokenSource, fetch_token
+from streamweir.client.token_store import store_of
 from streamweir.client.tokens import MAX_ERROR_BODY, TokenFailed
 from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError
@@ -46,15 +47,16 @@ class DeadlinePassed(Exception):
 class SyncUpstreamClient:
     """Speaks to one upstream, for any number of threads; `close` when done."""
 
-    def __init__(self, settings: UpstreamSettings) -> None:
+    def __init__(self, settings: UpstreamSettings, tokens: SyncTokenSource | None = None) -> None:
+        """`tokens` stands for the settings' own credentials. Raises ConfigError."""
         self.settings = settings
         self.exchange = Exchange(settings)
         self._lines = Lines()
-        self._tokens: SyncTokenSource = (
-            SyncCredentials(lambda cancellation: fetch_token(self._lines, self.exchange, cancellation))
-            if settings.needs_token
-            else SyncGiven(settings.bearer)
-        )
+        self._needs_token = settings.needs_token or tokens is not None
+        if tokens is None and settings.needs_token:
+            store = store_of(settings.token_store, settings.token_key, settings.token_name)
+            tokens = SyncCredentials(lambda cancel: fetch_token(self._lines, self.exchange, cancel), store)
+        self._tokens: SyncTokenSource = tokens or SyncGiven(settings.bearer)
 
     def close(self) -> None:
         """Close every connection."""
@@ -85,7 +87,7 @@ class SyncUpstreamClient:
         body = self.exchange.body(opening.request, opening.limits)
         progress = Progress(
             self.settings.retry,
-            self.settings.needs_token,
+            self._needs_token,
             opening.called_at,
             opening.called_at + (opening.limits.deadline or NEVER),
             failures=opening.failures,
@@ -115,7 +117,7 @@ class SyncUpstreamClient:
                 case Send():
                     opening.attempts = state.progress.attempts
                     refused = state.token
-                    failure = self._send(state.token or self.settings.bearer, body, opening, cancellation, deadline_at)
+                    failure = self._send(state.token or self._tokens.current, body, opening, cancellation, deadline_at)
                     if failure is None:
                         state = state.accepted()
                     else:

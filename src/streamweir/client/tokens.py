@@ -12,6 +12,10 @@ MAX_ERROR_BODY = 64 * 1024
 """Bytes of an error's or a token's body that are read; more is no message."""
 
 
+GIVEN = "(from a function)"
+"""Stands for a token where a function gives it."""
+
+
 class TokenFailed(Exception):
     """No token; `failure` says why, for the handshake to decide on."""
 

@@ -17,6 +17,7 @@ from streamweir.client.oauth import Credentials, Given, TokenSource, fetch_token
 from streamweir.client.pool import Pool
 from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
+from streamweir.client.token_store import store_of
 from streamweir.client.tokens import TokenFailed
 from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError
@@ -50,12 +51,18 @@ LONG = 1e8
 class UpstreamClient:
     """Speaks to one upstream. Belongs to one event loop; `close` when done."""
 
-    def __init__(self, settings: UpstreamSettings, pool: Pool | None = None) -> None:
+    def __init__(
+        self, settings: UpstreamSettings, pool: Pool | None = None, *, tokens: TokenSource | None = None
+    ) -> None:
+        """`tokens` stands for the settings' own credentials. Raises ConfigError."""
         self.settings = settings
         self.exchange = Exchange(settings)
         self._own_pool = pool is None
         self.pool = pool or Pool()
-        self._tokens: TokenSource = Credentials(self._fetch) if settings.needs_token else Given(settings.bearer)
+        self._needs_token = settings.needs_token or tokens is not None
+        if tokens is None and settings.needs_token:
+            tokens = Credentials(self._fetch, store_of(settings.token_store, settings.token_key, settings.token_name))
+        self._tokens: TokenSource = tokens or Given(settings.bearer)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -89,7 +96,7 @@ class UpstreamClient:
         deadline_at = opening.called_at + (limits.deadline or NEVER)
         progress = Progress(
             self.settings.retry,
-            self.settings.needs_token,
+            self._needs_token,
             opening.called_at,
             deadline_at,
             failures=opening.failures,
@@ -116,7 +123,7 @@ class UpstreamClient:
                 case Send():
                     opening.attempts = state.progress.attempts
                     refused = state.token
-                    failure = await self._send(state.token or self.settings.bearer, body, opening)
+                    failure = await self._send(state.token or self._tokens.current, body, opening)
                     if failure is None:
                         state = state.accepted()
                     else:

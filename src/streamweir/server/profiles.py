@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamweir.client.outside import look_outside
 from streamweir.client.pool import Pool
 from streamweir.client.resolve import upstream_settings
 from streamweir.client.upstream import UpstreamClient
@@ -13,7 +14,6 @@ from streamweir.client.wheel import Wheel
 from streamweir.config import Config, again_policy, among, time_limits
 from streamweir.errors import ConfigError
 from streamweir.flows.continuation import AgainPolicy
-from streamweir.genesys.credentials import from_environment
 from streamweir.request import Message
 from streamweir.server.problems import Problem
 from streamweir.stages.limits import TimeLimits
@@ -50,9 +50,9 @@ class Profiles:
             )
         self.wheel = Wheel()
         self._pool = Pool()
-        given = from_environment(environ)
+        outside = look_outside(environ)
         clients = {
-            name: UpstreamClient(upstream_settings(table, given, f"upstreams.{name}", environ), self._pool)
+            name: UpstreamClient(upstream_settings(table, outside, f"upstreams.{name}")[0], self._pool)
             for name, table in config.upstreams.items()
             if any(profile.upstream == name for profile in config.profiles.values())
         }

@@ -8,7 +8,6 @@ from streamweir.errors import (
     ProtocolError,
     RateLimitError,
 )
-from streamweir.genesys.credentials import from_environment
 from streamweir.genesys.errors import parse_error
 from streamweir.genesys.login import read_grant, token_refusal, token_request
 from streamweir.genesys.refusals import rate_limit, refusal
@@ -113,9 +112,3 @@ def test_rate_limit_headers() -> None:
     assert found is not None
     assert (found.count, found.allowed, found.reset) == (3, 300, None)
     assert rate_limit({}) is None
-
-
-def test_the_environment() -> None:
-    assert from_environment({"GENESYS_CLIENT_ID": "b", "GENESYSCLOUD_OAUTHCLIENT_ID": "a"}) == {"client_id": "a"}
-    assert from_environment({"STREAMWEIR_REGION": "r", "GENESYS_BASE_URL": "u"}) == {"region": "r"}
-    assert from_environment({"GENESYS_REGION": "r", "STREAMWEIR_BASE_URL": "u"}) == {"base_url": "u"}
