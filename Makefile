@@ -18,7 +18,7 @@ help:
 	@echo "make soak    the long forms of the tests"
 	@echo "make docs    write the generated tables into docs/"
 	@echo "make lock    resolve the dependencies anew (needs uv)"
-	@echo "make clean   remove .venv and node_modules"
+	@echo "make clean   remove .venv, .peers and node_modules"
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,6 +70,7 @@ deps:
 	  echo "make deps installs Debian packages: run it as root, or install sudo" >&2; exit 1; fi; \
 	  $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $(PACKAGES)
 	npm ci --no-audit --no-fund
+	$(PYTHON) -m venv .peers && .peers/bin/python -m pip --disable-pip-version-check --no-input -q install -r requirements/peers.txt
 
 # one resolution for all Python versions and platforms; files name no index
 lock:
@@ -85,4 +86,4 @@ lock:
 	done
 
 clean:
-	rm -rf .venv node_modules
+	rm -rf .venv node_modules .peers

@@ -57,8 +57,8 @@ def needs(*tools: str) -> dict[str, str]:
     """Where the tools are; a test that needs one that is missing skips, or fails where everything must run."""
     found: dict[str, str] = {}
     for tool in tools:
-        local = ROOT / "node_modules" / ".bin" / tool
-        path = str(local) if local.exists() else shutil.which(tool)
+        local = (ROOT / "node_modules" / ".bin" / tool, ROOT / ".peers" / "bin" / tool)
+        path = next((str(one) for one in local if one.exists()), None) or shutil.which(tool)
         if path is None:
             message = f"{tool} is missing: run `make deps`"
             if os.environ.get("STREAMWEIR_REQUIRE_ALL"):

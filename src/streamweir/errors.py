@@ -79,10 +79,13 @@ class RequestError(StreamweirError, ValueError):
 
 
 class ContextWindowExceeded(RequestError):
-    """The prompt has more tokens than the model's context window."""
+    """The prompt has more tokens than the model's context window. `source` says what counted them: "estimate" is an
+    upper bound.
+    """
 
     tokens: int = 0
     limit: int = 0
+    source: str = ""
 
 
 class APIError(StreamweirError):

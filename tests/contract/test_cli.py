@@ -181,3 +181,90 @@ def test_demo_once_needs_no_free_port() -> None:
 def test_help_names_every_verb() -> None:
     out = run("--help").stdout
     assert all(verb in out for verb in ("demo", "chat", "serve", "simulate", "124 deadline"))
+
+
+def test_a_recording_plays_again(address: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "r.jsonl")
+    done = run("chat", "hello", "-m", "sim:cut?rate=0", "--record", path, url=address)
+    again = run("replay", path, "--speed", "0")
+    assert (again.returncode, again.stdout) == (done.returncode, done.stdout) == (7, FIRST + "\n")
+    report = json.loads(run("replay", path, "--speed", "0", "--json").stdout)
+    assert report["error"]["code"] == "stream_interrupted"
+    lines = run("replay", path, "--speed", "0", "--jsonl").stdout.splitlines()
+    assert json.loads(lines[-1])["type"] == "ended"
+    assert (run("replay", "none.jsonl").returncode, run("replay", path, "--json", "--jsonl").returncode) == (3, 2)
+
+
+@pytest.mark.parametrize("flags", [("--on-cut", "continue"), ("--on-cut", "restart")])
+def test_what_follows_a_cut(address: str, flags: tuple[str, ...]) -> None:
+    model = f"sim:cut-once?rate=0&key=cli{flags[1]}"
+    done = run("chat", "hello", "-m", model, *flags, url=address)
+    assert done.returncode == 0, done.stderr
+    if flags[1] == "continue":
+        assert done.stdout == SCRIPTS["hello"] + "\n"
+    else:
+        assert done.stdout == f"{FIRST}\n{SCRIPTS['hello']}\n"
+        assert "the text above does not count" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("dialect", "flags"),
+    [("ndjson-chat", ()), ("sse-chat", ("-t", "0.5")), ("sse-generative", ()),
+     ("ws-gateway", ("--prompt-id", "p", "-t", "0.5", "-t", "0.9"))],
+)  # fmt: skip
+def test_every_dialect(address: str, dialect: str, flags: tuple[str, ...]) -> None:
+    done = run("chat", "hello", "-m", "sim:none?rate=0", "--dialect", dialect, *flags, url=address)
+    assert (done.returncode, done.stdout) == (0, SCRIPTS["hello"] + "\n"), done.stderr
+
+
+def test_an_env_file(address: str, tmp_path: Path) -> None:
+    (tmp_path / "x.env").write_text(
+        f"STREAMWEIR_BASE_URL={address}\nSTREAMWEIR_CLIENT_ID=sim-client\nSTREAMWEIR_CLIENT_SECRET='sim-secret'\n"
+    )
+    assert run("chat", "hello", "-m", "sim-1", "--env-file", str(tmp_path / "x.env")).returncode == 0
+    assert run("chat", "hello", "-m", "sim-1", "--env-file", str(tmp_path / "none")).returncode == 3
+
+
+def test_the_doctor_finds_nothing_wrong(address: str) -> None:
+    done = run("doctor", "-m", "sim-1", "--dialect", "sse-gateway", url=address)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for line in (
+        "client_id",
+        "STREAMWEIR_CLIENT_SECRET",
+        "ok    token: granted for 86400 s",
+        "ok    first token: after",
+    ):
+        assert line in done.stdout
+    assert "sim-secret" not in done.stdout
+    assert "pieces came one by one" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "code", "check"),
+    [
+        (("-m", "sim-1"), {"STREAMWEIR_CLIENT_SECRET": "wrong"}, 4, "token"),
+        (("-m", "sim:403"), {}, 4, "first token"),
+        (("-m", "sim:cut?at=0"), {}, 7, "first token"),
+        (("-m", "sim:cut"), {}, 7, "stream"),
+        ((), {}, 3, "first token"),
+        (("-m", "m", "--region", "us-wst-2"), {}, 3, "configuration"),
+        (("-m", "m", "--base-url", "http://127.0.0.1:9"), {}, 6, "connection"),
+        (("-m", "m", "--dialect", "ws-gateway"), {}, 2, "first token"),
+    ],
+)
+def test_the_doctor_names_what_is_wrong_and_its_mend(
+    address: str, arguments: tuple[str, ...], environ: dict[str, str], code: int, check: str
+) -> None:
+    url = {"STREAMWEIR_BASE_URL": address, "STREAMWEIR_CLIENT_ID": "sim-client"}
+    done = run("doctor", "--json", *arguments, **{**url, "STREAMWEIR_CLIENT_SECRET": "sim-secret", **environ})
+    found = json.loads(done.stdout) if done.stdout else {"findings": []}
+    assert done.returncode == code, done.stdout + done.stderr
+    failed = [finding for finding in found["findings"] if finding["verdict"] == "fail"]
+    assert [finding["check"] for finding in failed] == [check]
+    assert all(finding["fix"] for finding in failed)
+
+
+def test_the_doctor_sees_what_buffers(address: str) -> None:
+    done = run("doctor", "-m", "sim:none?rate=0", "--dialect", "sse-gateway", url=address)
+    assert "pieces came in one go" in done.stdout
+    assert "proxy_buffering off" in done.stdout

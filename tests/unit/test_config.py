@@ -72,7 +72,7 @@ def test_limits_of_profile_over_upstream(tmp_path: Path) -> None:
 
 def test_arguments_win_over_the_environment() -> None:
     environ = {"STREAMWEIR_REGION": "us-west-2", "STREAMWEIR_CLIENT_ID": "e", "STREAMWEIR_CLIENT_SECRET": "s"}
-    client = resolve_client({"region": "eu-west-1", "client_id": "a"}, environ)
+    client = resolve_client({"region": "eu-west-1", "client_id": "a", "client_secret": "b"}, environ)
     assert (client.settings.hosts.api, client.settings.client_id) == ("https://api.mypurecloud.ie", "a")
     assert resolve_client({"base_url": "http://127.0.0.1:1"}, environ).settings.hosts.api == "http://127.0.0.1:1"
 

@@ -11,6 +11,8 @@ IMPURE = (
     "server",
     "cli",
     "simulator/app.py",
+    "tokens.py",
+    "interop",
     "simulator/sockets.py",
     "config.py",
     "__main__.py",

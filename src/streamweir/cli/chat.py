@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -15,7 +15,7 @@ from streamweir.client.stream import AsyncStream
 from streamweir.config import seconds
 from streamweir.dialects import BUILTIN
 from streamweir.errors import RequestError, StreamweirError
-from streamweir.events import Text
+from streamweir.events import Restarted, Text
 from streamweir.report import Report
 
 TIMES = ("first_token_timeout", "idle_timeout", "deadline")
@@ -34,7 +34,10 @@ TIMES = ("first_token_timeout", "idle_timeout", "deadline")
 @click.option("--api-key-env", metavar="NAME", help="the variable that holds the API key (openai dialect)")
 @click.option("--profile", help="a profile of the configuration")
 @click.option("-c", "--config", metavar="FILE", help="configuration")
-@click.option("-t", "--temperature", type=float, help="from 0 to 2")
+@click.option("--env-file", metavar="FILE", help="variables to read (default: ./.env, where there is one)")
+@click.option("--no-env-file", is_flag=True, help="read no .env")
+@click.option("--prompt-id", help="the gateway's prompt (ws-gateway needs one)")
+@click.option("-t", "--temperature", type=float, multiple=True, help="from 0 to 2; several for ws-gateway")
 @click.option("--max-tokens", type=int)
 @click.option("--stop", multiple=True, metavar="TEXT", help="a text that ends the reply; may be repeated")
 @click.option("--metadata", multiple=True, metavar="K=V", help="metadata of the request; may be repeated")
@@ -42,6 +45,14 @@ TIMES = ("first_token_timeout", "idle_timeout", "deadline")
 @click.option("--first-token-timeout", metavar="TIME", help="such as 20s; 0 turns it off")
 @click.option("--idle-timeout", metavar="TIME")
 @click.option("--deadline", metavar="TIME")
+@click.option(
+    "--on-cut", type=click.Choice(["fail", "continue", "restart"]), help="what follows a reply that broke off"
+)
+@click.option(
+    "--on-gaps", type=click.Choice(["fail", "restart", "ignore"]), help="what follows missing sequence numbers"
+)
+@click.option("--guard", metavar="MODE", default="off", help="this version has none: only off is taken")
+@click.option("--record", metavar="FILE", help="keep the upstream's bytes and their timing, for `streamweir replay`")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object at the end: the report")
 @click.option("--jsonl", is_flag=True, help="one event a line, `ended` last")
 @click.option("-q", "--quiet", is_flag=True, help="no meter and no notes on stderr")
@@ -69,26 +80,34 @@ async def _chat(prompt: str, flags: dict[str, Any]) -> int:
         name: seconds(flags[name], f"--{name.replace('_', '-')}") for name in TIMES if flags[name] is not None
     }
     messages = [{"role": "user", "content": prompt}]
+    env_file: str | Literal[False] | None = False if flags["no_env_file"] else flags["env_file"]
+    temperature = flags["temperature"]
     if flags["system"]:
         messages.insert(0, {"role": "system", "content": flags["system"]})
-    async with AsyncGateway(**{name: flags[name] for name in upstream}) as gateway:
+    async with AsyncGateway(**{name: flags[name] for name in upstream}, env_file=env_file) as gateway:
         if not flags["quiet"]:
             for note in gateway.notes:
                 say(note)
         stream = gateway.stream(
             messages=messages,
             model=flags["model"],
-            temperature=flags["temperature"],
+            temperature=temperature[0] if len(temperature) == 1 else temperature or None,
+            prompt_id=flags["prompt_id"],
+            on_cut=flags["on_cut"],
+            on_gaps=flags["on_gaps"],
+            guard=flags["guard"],
+            record=flags["record"],
             max_tokens=flags["max_tokens"],
             stop=flags["stop"],
             metadata=_pairs("--metadata", flags["metadata"]),
             options={key: _value(value) for key, value in _pairs("--option", flags["option"]).items()},
             **times,
         )
-        return await _print(stream, flags)
+        return await show(stream, flags)
 
 
-async def _print(stream: AsyncStream, flags: dict[str, Any]) -> int:
+async def show(stream: AsyncStream, flags: dict[str, Any]) -> int:
+    """Print a stream as `as_json`, `jsonl` and `quiet` say; the exit code."""
     plain = not (flags["as_json"] or flags["jsonl"])
     error: StreamweirError | None = None
     try:
@@ -98,6 +117,9 @@ async def _print(stream: AsyncStream, flags: dict[str, Any]) -> int:
                     _write(msgspec.json.encode(event) + b"\n")
                 elif plain and type(event) is Text and event.channel == "content":
                     _write(event.content.encode("utf-8", "replace"))
+                elif plain and type(event) is Restarted:
+                    _write(b"\n")
+                    say("the reply broke off and starts again: the text above does not count")
     except RequestError:
         raise
     except StreamweirError as raised:

@@ -84,6 +84,11 @@ class AsyncGateway:
         return self._resolved.notes
 
     @property
+    def api_host(self) -> str:
+        """Where requests go, without a path."""
+        return self._resolved.settings.hosts.api
+
+    @property
     def limits(self) -> RateLimitReport:
         """What the upstream's `inin-ratelimit-*` headers last said."""
         return self._client.limits

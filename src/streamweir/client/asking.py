@@ -8,8 +8,8 @@ from typing import Any, Literal, TypedDict, cast
 import msgspec
 
 from streamweir.client.exchange import Opening
+from streamweir.client.recorded import settings_of
 from streamweir.client.recording import Recording
-from streamweir.client.replaying import settings_of
 from streamweir.client.resolve import Client
 from streamweir.errors import ConfigError, RequestError
 from streamweir.flows.continuation import OnCut, OnGaps

@@ -10,9 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from streamweir.client.origin import Origin, origin_of
+from streamweir.client.origin import origin_of
 from streamweir.client.settings import UpstreamSettings
-from streamweir.client.tokens import TokenFailed
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.errors import (
     APIConnectionError,
@@ -25,7 +24,6 @@ from streamweir.events import Limits, Opened, Released, Upstream
 from streamweir.flows.backoff import parse_retry_after
 from streamweir.flows.continuation import AgainPolicy, without_restart
 from streamweir.flows.handshake import Failure, deadline_error
-from streamweir.genesys.login import Grant, read_grant, token_refusal, token_request
 from streamweir.genesys.refusals import CORRELATION_ID, rate_limit, refusal
 from streamweir.relay import Attempt, Framing, Relay
 from streamweir.report import RateLimitReport
@@ -34,6 +32,8 @@ from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import SENTENCES, TimeLimits
 from streamweir.stages.release import release_unguarded
 from streamweir.stages.report import Identity
+from streamweir.tokens import counter
+from streamweir.window import fit, window_of
 from streamweir.wire.http1 import Answer, encode_request
 from streamweir.wire.ndjson import NdjsonDecoder
 from streamweir.wire.sse import SseDecoder
@@ -96,6 +96,8 @@ def next_opening(relay: Relay[Any], before: Opening) -> Opening:
         before.limits,
         before.called_at,
         before.started_at,
+        window=before.window,
+        on_overflow=before.on_overflow,
         again=before.again,
         decode=before.decode,
         after=after,
@@ -124,13 +126,24 @@ class Exchange:
 
     # -- what is sent ----------------------------------------------------------------------------------
 
-    def body(self, request: Request, limits: TimeLimits) -> bytes:
-        """The JSON of a request. Raises RequestError."""
+    def body(self, opening: Opening) -> bytes:
+        """The JSON of a request. Raises RequestError; its subclass ContextWindowExceeded, where a window is known."""
+        request, limits = opening.request, opening.limits
+        request = self._windowed(request, opening)
         bounds = Bounds(self.settings.message_chars, limits.deadline, limits.inactivity_timeout)
         try:
             return msgspec.json.encode(self.dialect.encode_body(request, bounds))
         except (TypeError, UnicodeEncodeError) as error:
             raise RequestError(f"the request cannot be written as JSON: {error}") from None
+
+    def _windowed(self, request: Request, opening: Opening) -> Request:
+        if opening.window is None and not self.dialect.counted:
+            return request
+        limit = window_of(request.model, opening.window)
+        messages, _ = fit(request.messages, limit, counter(request.model), opening.on_overflow)
+        return (
+            request if len(messages) == len(request.messages) else msgspec.structs.replace(request, messages=messages)
+        )
 
     def post(self, request: Request, body: bytes, token: str | None) -> bytes:
         """The HTTP request that carries `body`."""
@@ -155,21 +168,6 @@ class Exchange:
         except ValueError as error:
             raise RequestError(str(error)) from None
 
-    def token_post(self) -> tuple[Origin, bytes]:
-        """Where a token is asked for, and the HTTP request that does."""
-        settings = self.settings
-        asked = token_request(
-            settings.login_form,
-            settings.hosts,
-            settings.client_id or "",
-            settings.client_secret or "",
-            settings.asked_scopes,
-            settings.token_url,
-        )
-        origin, path = origin_of(asked.url, settings.ca_file, settings.token_proxy)
-        headers = (*asked.headers, ("Accept-Encoding", "identity"), ("User-Agent", "streamweir"))
-        return origin, encode_request("POST", origin.target(path), origin.authority, headers, asked.body)
-
     # -- what came -------------------------------------------------------------------------------------
 
     def heard(self, opening: Opening, headers: Mapping[str, str]) -> None:
@@ -188,20 +186,6 @@ class Exchange:
         retry_after = parse_retry_after(answer.headers.get("retry-after"), wall)
         error.retry_after = retry_after
         return Failure("ambiguous" if answer.status in (500, 504) else "refused", error, answer.status, retry_after)
-
-    def grant(self, answer: Answer, body: bytes, wall: float) -> Grant:
-        """The token in the answer of a token endpoint. Raises TokenFailed."""
-        settings = self.settings
-        client_id = settings.client_id or ""
-        if answer.status != 200:
-            where = settings.hosts.region or settings.token_url or settings.hosts.api
-            refused = token_refusal(answer.status, body, client_id, where)
-            wait = parse_retry_after(answer.headers.get("retry-after"), wall)
-            raise TokenFailed(Failure("refused", refused, answer.status, wait))
-        try:
-            return read_grant(body, client_id, settings.required_scopes)
-        except StreamweirError as error:
-            raise TokenFailed(Failure("final", error)) from None
 
     def unreadable(self, opening: Opening, answer: Answer) -> Failure | None:
         """Why an accepted answer is no stream."""

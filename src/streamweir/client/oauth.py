@@ -8,11 +8,19 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from streamweir.client.connection import Connection, Sink
-from streamweir.client.exchange import Exchange
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.pool import Pool
+from streamweir.client.settings import UpstreamSettings
 from streamweir.client.token_store import Store
-from streamweir.client.tokens import MAX_ERROR_BODY, TOKEN_TIMEOUT, TokenFailed, no_token_in_time, token_lost
+from streamweir.client.tokens import (
+    MAX_ERROR_BODY,
+    TOKEN_TIMEOUT,
+    TokenFailed,
+    grant_in,
+    no_token_in_time,
+    token_lost,
+    token_post,
+)
 from streamweir.ending import Cause
 from streamweir.errors import APIError
 from streamweir.flows.handshake import Failure
@@ -106,9 +114,9 @@ def _seen(task: asyncio.Task[str]) -> None:
         task.exception()
 
 
-async def fetch_token(pool: Pool, exchange: Exchange) -> Grant:
+async def fetch_token(pool: Pool, settings: UpstreamSettings) -> Grant:
     """Ask a token endpoint. Raises TokenFailed."""
-    origin, data = exchange.token_post()
+    origin, data = token_post(settings)
     try:
         connection = await pool.take(origin, TOKEN_TIMEOUT)
         answer = await connection.exchange(data, TOKEN_TIMEOUT)
@@ -119,7 +127,7 @@ async def fetch_token(pool: Pool, exchange: Exchange) -> Grant:
         raise TokenFailed(no_token_in_time()) from None
     except ConnectionLost as error:
         raise TokenFailed(token_lost(str(error))) from None
-    return exchange.grant(answer, body, time.time())
+    return grant_in(settings, answer, body, time.time())
 
 
 class _Collect(Sink):

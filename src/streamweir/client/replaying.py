@@ -1,4 +1,4 @@
-"""A recording in place of an upstream, for both clients: the same decoders, relays and streams, no network.
+"""A recording in place of an upstream, for the async client: the same decoders, relays and streams, no network.
 
 `speed` 1 is as it was, 2 twice as fast, 0 as fast as possible.
 """
@@ -10,52 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from streamweir.client.cancellation import Cancellation, Cancelled
-from streamweir.client.exchange import Exchange, Opening
-from streamweir.client.line import Ended
+from streamweir.client.exchange import Opening
+from streamweir.client.recorded import RECORDED, Answers
 from streamweir.client.recording import Piece, Recording
-from streamweir.client.settings import UpstreamSettings
-from streamweir.errors import APIConnectionError
 from streamweir.events import Released
-from streamweir.genesys.regions import Hosts
 from streamweir.relay import Relay
-from streamweir.wire.websocket import WebSocket
 
 Out = TypeVar("Out")
-
-REPLAYED = "http://replay.invalid"
-"""The host of a replayed upstream: a name that is reserved for being none (RFC 2606)."""
-
-
-RECORDED = "here the stream was ended from this side when it was recorded"
-
-
-def settings_of(recording: Recording) -> UpstreamSettings:
-    """Settings that decode as the recording's upstream was decoded."""
-    head = recording.head
-    return UpstreamSettings(dialect=head.dialect, hosts=Hosts(REPLAYED, REPLAYED), bearer="", decode=head.decode)
-
-
-class Answers:
-    """The answers of a recording, one for each request."""
-
-    def __init__(self, recording: Recording) -> None:
-        self.exchange = Exchange(settings_of(recording))
-        self._recording = recording
-        self._next = 0
-
-    def next(self, opening: Opening) -> list[Piece] | None:
-        """The pieces of the next answer; none are left: the opening gets an error."""
-        opening.sent_at = time.monotonic()
-        opening.attempts = 1
-        if self._next == len(self._recording.answers):
-            opening.error = APIConnectionError("the recording holds no further answer", code="replay_over")
-            return None
-        self._next += 1
-        if self.exchange.dialect.framing == "websocket":
-            opening.socket = WebSocket(time.monotonic())
-        opening.correlation_id, pieces = self._recording.answers[self._next - 1]
-        return pieces
 
 
 class ReplayClient:
@@ -147,78 +108,3 @@ class ReplayConnection:
         self._sink.data(piece.data)
         if self._sink is not None and not self._paused:
             self._schedule()
-
-
-class SyncReplayClient:
-    """Stands where SyncUpstreamClient does, its lines included."""
-
-    def __init__(self, recording: Recording, speed: float) -> None:
-        self._answers = Answers(recording)
-        self._speed = speed
-        self.exchange = self._answers.exchange
-
-    @property
-    def lines(self) -> SyncReplayClient:
-        """Where its lines go."""
-        return self
-
-    @property
-    def secrets(self) -> tuple[str | None, ...]:
-        """A recording holds none."""
-        return ()
-
-    def open(self, opening: Opening, cancellation: Cancellation) -> None:
-        """The next answer."""
-        cancellation.check()
-        pieces = self._answers.next(opening)
-        if pieces is not None:
-            opening.connection = ReplayLine(pieces, self._speed, opening.called_at, cancellation)
-
-    def back(self, line: Any) -> None:
-        """Nothing is kept."""
-
-    def drop(self, line: Any) -> None:
-        """Nothing is kept."""
-
-
-class ReplayLine:
-    """Stands where Line does."""
-
-    def __init__(self, pieces: list[Piece], speed: float, called_at: float, cancellation: Cancellation) -> None:
-        self._pieces = iter(pieces)
-        self._speed = speed
-        self._called_at = called_at
-        self._cancellation = cancellation
-        self._next: Piece | None = next(self._pieces, None)
-
-    def read(self, timeout: float) -> bytes:
-        piece = self._next
-        if piece is None:
-            # we ended that stream, not the upstream: it had fallen silent, and does so again
-            if not self._speed:
-                raise Ended("eof", RECORDED)
-            self._sleep(timeout)
-            raise TimeoutError
-        wait = piece.at / self._speed - (time.monotonic() - self._called_at) if self._speed else 0.0
-        self._sleep(min(wait, timeout))
-        if wait > timeout:
-            raise TimeoutError
-        self._next = next(self._pieces, None)
-        if piece.end is not None:
-            raise Ended(piece.end, piece.detail)
-        return piece.data
-
-    def _sleep(self, seconds: float) -> None:
-        try:
-            self._cancellation.sleep(max(0.0, seconds))
-        except Cancelled:
-            raise Ended("cancelled") from None
-
-    def finish(self) -> bool:
-        return False
-
-    def send(self, data: bytes) -> None:
-        """Nobody listens."""
-
-    def wake(self) -> None:
-        """The cancellation wakes a reader."""

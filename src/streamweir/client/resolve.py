@@ -36,8 +36,11 @@ ARGUMENT = "argument"
 class Client(msgspec.Struct, frozen=True):
     """What a library client or `chat` works with. `notes` are sentences for stderr.
 
-    `sources` says of each setting where it stands, for `doctor`; secrets are in it, so never print its values.
+    `sources` says of each setting where it stands, for `doctor`; secrets are in it.
     """
+
+    def __repr__(self) -> str:
+        return f"Client(settings={self.settings!r}, model={self.model!r}, profile={self.profile!r})"
 
     settings: UpstreamSettings
     model: str | None

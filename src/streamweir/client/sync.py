@@ -12,9 +12,9 @@ from typing import Any, Literal, Unpack
 from streamweir.client.asking import Ask, how_of, merge, opening_for, replay_opening
 from streamweir.client.outside import look_outside
 from streamweir.client.recording import read_recording
-from streamweir.client.replaying import SyncReplayClient
 from streamweir.client.resolve import resolve_client
 from streamweir.client.sync_oauth import SyncAsked
+from streamweir.client.sync_replaying import SyncReplayClient
 from streamweir.client.sync_stream import Stream
 from streamweir.client.sync_upstream import SyncUpstreamClient
 from streamweir.client.tokens import GIVEN
@@ -80,6 +80,11 @@ class Gateway:
     def notes(self) -> tuple[str, ...]:
         """What was assumed where nothing was given, in sentences."""
         return self._resolved.notes
+
+    @property
+    def api_host(self) -> str:
+        """Where requests go, without a path."""
+        return self._resolved.settings.hosts.api
 
     @property
     def limits(self) -> RateLimitReport:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
 import time
@@ -78,10 +77,16 @@ class SyncDispatch:
             try:
                 answer = self._callbacks.call(name, arguments)
                 if inspect.isawaitable(answer):
-                    asyncio.run(_awaited(answer))
+                    run_alone(answer)
             except Exception as error:
                 self._callbacks.failed(name, error)
 
 
-async def _awaited(answer: Any) -> None:
-    await answer
+def run_alone(answer: Any) -> None:
+    """Await what a coroutine function gave, in a loop of its own."""
+    import asyncio
+
+    async def awaited() -> None:
+        await answer
+
+    asyncio.run(awaited())

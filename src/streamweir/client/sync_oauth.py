@@ -8,11 +8,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streamweir.client.cancellation import Cancellation
-from streamweir.client.exchange import Exchange
 from streamweir.client.lines import Lines
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.settings import UpstreamSettings
 from streamweir.client.token_store import Store
-from streamweir.client.tokens import MAX_ERROR_BODY, TOKEN_TIMEOUT, TokenFailed, no_token_in_time, token_lost
+from streamweir.client.tokens import (
+    MAX_ERROR_BODY,
+    TOKEN_TIMEOUT,
+    TokenFailed,
+    grant_in,
+    no_token_in_time,
+    token_lost,
+    token_post,
+)
 from streamweir.errors import APIError
 from streamweir.flows.handshake import Failure
 from streamweir.flows.tokens import CachedToken, cache, verdict
@@ -128,9 +136,9 @@ class SyncCredentials:
             self._changed.notify_all()
 
 
-def fetch_token(lines: Lines, exchange: Exchange, cancellation: Cancellation) -> Grant:
+def fetch_token(lines: Lines, settings: UpstreamSettings, cancellation: Cancellation) -> Grant:
     """Ask a token endpoint. Raises TokenFailed, or Cancelled."""
-    origin, data = exchange.token_post()
+    origin, data = token_post(settings)
     try:
         line = lines.take(origin, TOKEN_TIMEOUT, cancellation)
     except APIError as error:
@@ -150,4 +158,4 @@ def fetch_token(lines: Lines, exchange: Exchange, cancellation: Cancellation) ->
         lines.drop(line)
         raise
     lines.back(line)
-    return exchange.grant(answer, body, time.time())
+    return grant_in(settings, answer, body, time.time())

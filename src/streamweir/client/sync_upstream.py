@@ -55,7 +55,7 @@ class SyncUpstreamClient:
         self._needs_token = settings.needs_token or tokens is not None
         if tokens is None and settings.needs_token:
             store = store_of(settings.token_store, settings.token_key, settings.token_name)
-            tokens = SyncCredentials(lambda cancel: fetch_token(self._lines, self.exchange, cancel), store)
+            tokens = SyncCredentials(lambda cancel: fetch_token(self._lines, self.settings, cancel), store)
         self._tokens: SyncTokenSource = tokens or SyncGiven(settings.bearer)
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class SyncUpstreamClient:
 
         Raises RequestError where the dialect cannot carry the request, and Cancelled; `opening` says how far it came.
         """
-        body = self.exchange.body(opening.request, opening.limits)
+        body = self.exchange.body(opening)
         progress = Progress(
             self.settings.retry,
             self._needs_token,

@@ -92,7 +92,7 @@ class UpstreamClient:
         Raises RequestError where the dialect cannot carry the request. Cancelled, `opening` says how far it came.
         """
         limits = opening.limits
-        body = self.exchange.body(opening.request, limits)
+        body = self.exchange.body(opening)
         deadline_at = opening.called_at + (limits.deadline or NEVER)
         progress = Progress(
             self.settings.retry,
@@ -250,7 +250,7 @@ class UpstreamClient:
         return self.exchange.refused(answer, body, time.time())
 
     async def _fetch(self) -> Grant:
-        return await fetch_token(self.pool, self.exchange)
+        return await fetch_token(self.pool, self.settings)
 
     def relay(
         self,

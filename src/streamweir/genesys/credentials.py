@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -156,7 +156,7 @@ def from_gc(text: str, profile: str, where: str) -> Layer:
         raise ConfigError(f"{where} is not TOML: {error}") from None
     for name, table in tables.items():
         if name.lower() == profile.lower() and isinstance(table, dict):
-            return _layer(table, GC_KEYS, f"{where}: [{name}]")
+            return _layer(cast("dict[str, Any]", table), GC_KEYS, f"{where}: [{name}]")
     return {}
 
 

@@ -43,19 +43,30 @@ class TokenRequest(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A token and how long it is said to live, in seconds."""
+    """A token and how long it is said to live, in seconds; `scopes` are those that the answer lists, if any."""
 
     access_token: str
     expires_in: float
+    scopes: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Grant(expires_in={self.expires_in:g})"
 
 
 def token_request(
-    login: Login, hosts: Hosts, client_id: str, client_secret: str, scopes: tuple[str, ...], token_url: str | None
+    login: Login,
+    hosts: Hosts,
+    client_id: str,
+    client_secret: str,
+    scopes: tuple[str, ...],
+    token_url: str | None,
+    *,
+    send_scope: bool = False,
 ) -> TokenRequest:
-    """The request for one login form. `token_url` replaces the endpoint, not the form."""
+    """The request for one login form. `token_url` replaces the endpoint, not the form.
+
+    `login-v2` always sends the scopes, `api-body` where `send_scope` says so, the others never.
+    """
     base = hosts.login if login == "platform" else hosts.api
     form = {"grant_type": "client_credentials"}
     headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Accept", "application/json")]
@@ -64,7 +75,7 @@ def token_request(
         headers.append(("Authorization", f"Basic {secret}"))
     else:
         form |= {"client_id": client_id, "client_secret": client_secret}
-    if login == "login-v2" and scopes:
+    if scopes and (login == "login-v2" or (login == "api-body" and send_scope)):
         form["scope"] = " ".join(scopes)
     return TokenRequest(token_url or base + PATHS[login], tuple(headers), urlencode(form).encode())
 
@@ -90,7 +101,11 @@ def read_grant(body: bytes, client_id: str, scopes: tuple[str, ...]) -> Grant:
                 code="missing_scope",
             )
     lifetime = answer.get("expires_in")
-    return Grant(token, float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else ASSUMED_LIFETIME)
+    return Grant(
+        token,
+        float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else ASSUMED_LIFETIME,
+        tuple(granted.split()) if isinstance(granted, str) and granted.strip() else None,
+    )
 
 
 def token_refusal(status: int, body: bytes, client_id: str, where: str) -> APIStatusError:

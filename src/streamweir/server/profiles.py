@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from streamweir.client.outside import look_outside
 from streamweir.client.pool import Pool
@@ -31,6 +31,8 @@ class Profile:
     options: dict[str, Any]
     again: AgainPolicy
     prompt_id: str | None
+    context_window: int | None
+    on_overflow: Literal["reject", "slide"]
 
     def with_system(self, messages: list[Message]) -> list[Message]:
         """The messages, with the profile's system message in front where the caller gave none."""
@@ -66,6 +68,8 @@ class Profiles:
                 table.options,
                 again_policy(table, clients[table.upstream].settings.again),
                 table.prompt_id,
+                table.context_window,
+                table.on_overflow,
             )
             for name, table in config.profiles.items()
         }

@@ -130,6 +130,7 @@ async def models(request: web.Request) -> web.Response:
 async def open_upstream(profile: Profile, sent: Request) -> Opening:
     """Get the request accepted by the profile's upstream. Raises StreamweirError where it is not."""
     opening = Opening(sent, profile.limits, time.monotonic(), time.time(), again=profile.again)
+    opening.window, opening.on_overflow = profile.context_window, profile.on_overflow
     client: UpstreamClient = profile.client
     await client.open(opening)
     if opening.error is not None:

@@ -1,0 +1,75 @@
+"""What importing and using the library costs: CPU of a process, the least of several, against an empty one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulators import threaded_simulator
+
+HEAVY = ("aiohttp", "click", "rich", "uvloop", "bpe_openai", "tiktoken", "cryptography", "PureCloudPlatformClientV2")
+SERVER = ("streamweir.server", "streamweir.cli", "streamweir.simulator", "streamweir.faces")
+
+
+def cpu(code: str, runs: int = 7) -> float:
+    """Milliseconds of CPU of a Python that runs `code`, the least of `runs`: noise only adds."""
+    least = float("inf")
+    for _ in range(runs):
+        before = os.times()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        after = os.times()
+        spent = after.children_user + after.children_system - before.children_user - before.children_system
+        least = min(least, spent * 1000)
+    return least
+
+
+def loaded(code: str) -> set[str]:
+    out = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys, json; print(json.dumps(list(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return set(json.loads(out.splitlines()[-1]))
+
+
+def test_importing_events_costs_at_most_60_ms_of_cpu() -> None:
+    cost = cpu("import streamweir.events") - cpu("pass")
+    print(f"\nimport streamweir.events: {cost:.0f} ms of CPU beyond the interpreter's own start")
+    assert cost <= 60
+
+
+USES = {
+    "import": "import streamweir",
+    "async": (
+        "import asyncio\nfrom streamweir import AsyncGateway\n"
+        "async def main():\n"
+        "    async with AsyncGateway({options}) as gateway:\n"
+        "        await gateway.complete(model='sim:none?rate=0', messages=[{{'role': 'user', 'content': 'hello'}}])\n"
+        "asyncio.run(main())"
+    ),
+    "sync": (
+        "from streamweir import Gateway\n"
+        "with Gateway({options}) as gateway:\n"
+        "    gateway.complete(model='sim:none?rate=0', messages=[{{'role': 'user', 'content': 'hello'}}])"
+    ),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("dialect", ["sse-gateway", "ws-gateway"])
+def test_a_client_and_its_first_request_load_no_server_no_commands_and_no_tokenizer(use: str, dialect: str) -> None:
+    with threaded_simulator() as simulator:
+        options = f"dialect={dialect!r}, base_url={simulator.url!r}, client_id='sim-client', client_secret='sim-secret'"
+        code = USES[use].format(options=options) if use != "import" else USES[use]
+        if dialect == "ws-gateway":
+            code = code.replace("model=", "prompt_id='p', model=")
+        names = loaded(code)
+    assert not {name for name in names if name.split(".")[0] in HEAVY}
+    assert not {name for name in names if name in SERVER or name.startswith(tuple(f"{one}." for one in SERVER))}
+    if use == "import":
+        assert not {name for name in names if name.startswith("streamweir.")}
+    if use == "sync":
+        assert "asyncio" not in names
