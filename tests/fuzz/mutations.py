@@ -38,7 +38,9 @@ PIECES = [
     b'"sequence":-3', b'"sequence":true', b'"tool_calls":[{}]', b'"index":"x"', b'"finish_reason":{}', b'"usage":[]',
     b'"error":{}', b'"error":null', b'{"type":"stop"}', b'{"type":"error"}', b'"is_complete":true', b'"metadata":3',
     b'"token":null', b'{"token":"x","finish_reason":"stop","usage":null}', b"\x81\x02hi", b"\x88\x02\x03\xe8", b"\x89\x00",
-    b"\x01\x01a", b"\x80\x01b", b"\x82\x7f" + b"\xff" * 8, b"id: 1\n", b"retry: 5\n", b": c\n\n",
+    b"\x01\x01a", b"\x80\x01b", b"\x82\x7f" + b"\xff" * 8, b'{"content":[1]}\n', b'{"delta":{"a":1}}\n',
+    b'{"type":7,"content":true}\n', b'data: {"content":3,"is_complete":false}\n\n', b'data: {"choices":[{"delta":{"content":9}}]}\n\n',
+    b"id: 1\n", b"retry: 5\n", b": c\n\n",
 ]  # fmt: skip
 
 
