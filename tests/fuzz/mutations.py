@@ -49,6 +49,9 @@ def mutated(body: bytes, rng: random.Random) -> bytes:
     data = bytearray(body)
     for _ in range(rng.randint(1, 5)):
         at = rng.randint(0, len(data))
+        if rng.random() < 0.4:
+            # behind a line end, where whole pieces mean something
+            at = data.find(b"\n", at) + 1 or at
         end = min(len(data), at + rng.randint(0, 30))
         match rng.randint(0, 6):
             case 0:
