@@ -18,7 +18,9 @@ from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.release import release_unguarded
 from streamweir.stages.report import Identity
+from streamweir.wire.ndjson import NdjsonDecoder
 from streamweir.wire.sse import SseDecoder
+from streamweir.wire.websocket import WebSocket
 
 EVENTS = 10_000
 FACES: dict[str, Callable[[], Callable[[Any], Any]]] = {
@@ -28,10 +30,19 @@ FACES: dict[str, Callable[[], Callable[[Any], Any]]] = {
 }
 
 
+FRAMINGS: dict[str, Callable[[], Any]] = {
+    "sse": SseDecoder,
+    "ndjson": NdjsonDecoder,
+    "websocket": lambda: WebSocket(0.0),
+}
+
+
 def relay(dialect: str, encode: Callable[[Any], Any]) -> Relay[Any]:
     return Relay(
         Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
-        Attempt(SseDecoder(), BUILTIN[dialect].decoder(DecodeOptions()), Integrity(), sent_at=0.0),
+        Attempt(
+            FRAMINGS[BUILTIN[dialect].framing](), BUILTIN[dialect].decoder(DecodeOptions()), Integrity(), sent_at=0.0
+        ),
         release=release_unguarded(request_id="r", model="m", dialect=dialect),
         encode=encode,
         limits=TimeLimits(),

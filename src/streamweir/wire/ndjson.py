@@ -40,7 +40,7 @@ class NdjsonDecoder:
     def feed(self, data: bytes) -> list[Frame]:
         """The values that `data` completes."""
         frames: list[Frame] = []
-        at = 0
+        at = self._flat_lines(data, frames) if self._mode == "between" else 0
         while not self._broken and at < len(data):
             found = STOPS[self._mode].search(data, at)
             end = found.end() if found else len(data)
@@ -56,6 +56,22 @@ class NdjsonDecoder:
                 frames.append(self._take())
             at = end
         return frames
+
+    def _flat_lines(self, data: bytes, frames: list[Frame]) -> int:
+        """Whole lines at the start of `data` that hold one object without another bracket; where they end.
+
+        That is what gateways mostly send, and what the scan below would find too, at ten times the cost.
+        """
+        at = 0
+        while (end := data.find(b"\n", at)) >= 0:
+            line = data[at:end].strip(b" \t\r")
+            if line:
+                flat = line[0] == 0x7B and line[-1] == 0x7D and line.count(b"{") == 1 == line.count(b"}")
+                if not flat or b"[" in line or b"]" in line or len(line) > self._max:
+                    break
+                frames.append(Value(line.decode("utf-8", "replace")))
+            at = end + 1
+        return at
 
     def _step(self, byte: int) -> bool:
         """Move on at a byte that matters; True where a value is complete with it."""

@@ -21,6 +21,13 @@ CASES = [
     ("bad UTF-8", b'{"a":"\xff"}\n', ['{"a":"\ufffd"}']),
     ("white space", b" \r\n\t {} \n\n", ["{}"]),
     ("unfinished garbage", b"{}\nfoo", ["{}"]),
+    (
+        "a bracket in a string at a line's end",
+        b'{"a":"}\n{"b":"x\\"}\n{"c":1}\n',
+        ['{"a":"}', '{"b":"x\\"}', '{"c":1}'],
+    ),
+    ("an odd bracket", b'{"a":[1}\n{"b":1}\n', []),
+    ("lines with spaces", b'  {"a":1}\t\r\n\n {"b":2}\r\n', ['{"a":1}', '{"b":2}']),
     ("arrays", b"[1,[2]]\n[]", ["[1,[2]]", "[]"]),
 ]
 
@@ -40,6 +47,18 @@ def test_values_under_every_chunking(data: bytes, expected: list[str]) -> None:
 def test_an_oversized_value_ends_the_stream() -> None:
     for pieces in chunkings(b'{"a":1}{"b":"' + b"x" * 40 + b'"}{"c":1}'):
         assert decode(pieces, 30) == ['{"a":1}', Malformed("an object of the stream has more than 30 bytes")]
+
+
+@given(
+    st.text(st.sampled_from('{}[]"\\\n\r :1a'), max_size=40).map(str.encode), st.lists(st.integers(0, 9), max_size=30)
+)
+@settings(deadline=None, max_examples=1000)
+def test_the_same_values_under_every_chunking(data: bytes, sizes: list[int]) -> None:
+    pieces, at = [], 0
+    for size in [*sizes, len(data)]:
+        pieces.append(data[at : at + size])
+        at += size
+    assert decode(pieces) == decode([data[n : n + 1] for n in range(len(data))])
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=8) | st.integers()), max_size=5), st.data())
