@@ -95,3 +95,18 @@ def test_what_is_assumed_is_said() -> None:
 def test_no_secret_in_a_repr() -> None:
     client = resolve_client({"client_id": "a", "client_secret": "geheim", "region": "us-west-2"}, {})
     assert "geheim" not in repr(client)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "dialect"),
+    [
+        ("content", "cumulative", "sse-gateway"),
+        ("token_in", "subprotocol", "sse-gateway"),
+        ("max_message_chars", 5, "ws-gateway"),
+        ("end_marker", "finish_reason", "ndjson-chat"),
+    ],
+)
+def test_a_key_that_a_dialect_does_not_know(key: str, value: object, dialect: str) -> None:
+    given = {"dialect": dialect, "base_url": "http://127.0.0.1:1", "client_id": "a", "client_secret": "b", key: value}
+    with pytest.raises(ConfigError, match=f"{key} means nothing to {dialect}"):
+        resolve_client(given, {})

@@ -19,7 +19,7 @@ from streamweir.client.recording import Head, Recorder
 from streamweir.client.sources import Source
 from streamweir.client.wheel import Wheel
 from streamweir.ending import Cause
-from streamweir.errors import APIConnectionError, StreamweirError
+from streamweir.errors import APIConnectionError, StreamFailed, StreamweirError
 from streamweir.relay import Relay
 
 Out = TypeVar("Out")
@@ -187,7 +187,13 @@ class Carrier(Generic[Out]):
         except StreamweirError as error:
             opening.error = error
         except asyncio.CancelledError:
+            # the stream ended meanwhile; the connection may just have been made
+            if opening.connection is not None:
+                opening.connection.abort()
             return
+        except Exception as error:
+            # nobody awaits this task: a mistake of our own must end the stream, not hang it
+            opening.error = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
         self._reopening = None
         now = time.monotonic()
         if opening.error is not None or opening.connection is None:

@@ -33,6 +33,15 @@ from streamweir.stages.limits import TimeLimits
 ARGUMENT = "argument"
 
 
+ONLY = (
+    ("content", "delta", ("sse-generative",)),
+    ("token_in", "header", ("ws-gateway",)),
+    ("max_message_chars", None, ("sse-chat",)),
+    ("end_marker", "done", ("sse-gateway", "sse-chat", "openai")),
+)
+"""Keys that some dialects only know: key, what it is where nobody sets it, and those dialects."""
+
+
 class Client(msgspec.Struct, frozen=True):
     """What a library client or `chat` works with. `notes` are sentences for stderr.
 
@@ -80,6 +89,11 @@ def upstream_settings(
     """
     if table.dialect not in BUILTIN:
         raise ConfigError(f"{where}: dialect is {table.dialect!r}, {among(table.dialect, BUILTIN)}")
+    for key, usual, dialects in ONLY:
+        if getattr(table, key) not in (usual, None) and table.dialect not in dialects:
+            raise ConfigError(
+                f"{where}: {key} means nothing to {table.dialect}, only to {', '.join(dialects)}: remove it"
+            )
     own = own_layer(table, where, outside.environ)
     own.pop("dialect", None)
     found = outside.below(above or {}, own)
