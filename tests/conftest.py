@@ -5,12 +5,17 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from streamweir import AsyncGateway
 from streamweir.config import load_text
 from streamweir.server.app import Server
 from streamweir.simulator.app import RunningSimulator
+
+# the same examples in every run, and new ones in `make soak`: a finding belongs to a change, not to the weather
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("default" if os.environ.get("STREAMWEIR_SOAK") else "same")
 
 ROOT = Path(__file__).parents[1]
 
