@@ -198,7 +198,7 @@ AGAIN = ("on_cut", "on_gaps", "max_restarts", "continue_as")
 def again_policy(table: UpstreamTable | ProfileTable, base: AgainPolicy) -> AgainPolicy:
     """What follows a reply that broke off: the keys of a table, over `base`."""
     given = {name: value for name in AGAIN if (value := getattr(table, name)) is not None}
-    return msgspec.structs.replace(base, **given)
+    return msgspec.structs.replace(base, **given) if given else base
 
 
 def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str, path: str) -> None:

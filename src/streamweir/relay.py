@@ -16,7 +16,6 @@ events themselves for the library. After the terminal event (`done`) everything 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -24,7 +23,7 @@ import msgspec
 from streamweir.ending import Cause, ended_by, ended_by_error, own_error
 from streamweir.errors import StreamweirError
 from streamweir.events import Delta, End, Rejoined, Released, ThrownAway, ToolCallDelta, Upstream
-from streamweir.flows.continuation import Again, AgainPolicy, Carried, decide, follow_up
+from streamweir.flows.continuation import NOTHING_FOLLOWS, Again, AgainPolicy, Carried, decide, follow_up
 from streamweir.report import WHOLE, IntegrityReport, Report
 from streamweir.request import Request
 from streamweir.stages import Stage
@@ -52,8 +51,7 @@ class Decode(Protocol):
     def rest(self) -> Sequence[Upstream]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """What belongs to one answer of the upstream, and to the requests that led to it.
 
     `received` counts bytes of the answer that were read before the relay saw it.
@@ -101,7 +99,7 @@ class Relay(Generic[Out]):
         policy: AgainPolicy | None = None,
     ) -> None:
         self._encode = encode
-        self._policy = policy if policy != AgainPolicy() else None
+        self._policy = policy if policy is not None and policy != NOTHING_FOLLOWS else None
         self._limits = Limits(limits, identity.called_at, attempt.sent_at)
         self._measure = Measure(identity.called_at)
         self._release = release

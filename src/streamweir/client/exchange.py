@@ -22,7 +22,7 @@ from streamweir.errors import (
 )
 from streamweir.events import Limits, Opened, Released, Upstream
 from streamweir.flows.backoff import parse_retry_after
-from streamweir.flows.continuation import AgainPolicy, without_restart
+from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy, without_restart
 from streamweir.flows.handshake import Failure, deadline_error
 from streamweir.genesys.refusals import CORRELATION_ID, rate_limit, refusal
 from streamweir.relay import Attempt, Framing, Relay
@@ -34,7 +34,7 @@ from streamweir.stages.release import release_unguarded
 from streamweir.stages.report import Identity
 from streamweir.tokens import counter
 from streamweir.window import fit, window_of
-from streamweir.wire.http1 import Answer, encode_request
+from streamweir.wire.http1 import Answer, encode_head, with_body
 from streamweir.wire.ndjson import NdjsonDecoder
 from streamweir.wire.sse import SseDecoder
 from streamweir.wire.websocket import WebSocket, upgrade_headers
@@ -70,7 +70,7 @@ class Opening(msgspec.Struct):
     limits: TimeLimits
     called_at: float
     started_at: float
-    again: AgainPolicy = AgainPolicy()
+    again: AgainPolicy = NOTHING_FOLLOWS
     decode: DecodeOptions | None = None
     window: int | None = None
     on_overflow: Literal["reject", "slide"] = "reject"
@@ -113,6 +113,7 @@ class Exchange:
         self.settings = settings
         self.dialect = dialect
         self.limits = RateLimitReport()
+        self._head: tuple[str | None, bytes] = ("", b"")
         self.origin, base = origin_of(
             settings.hosts.api, settings.ca_file, settings.proxy, tunnelled=dialect.framing == "websocket"
         )
@@ -146,11 +147,15 @@ class Exchange:
         )
 
     def post(self, request: Request, body: bytes, token: str | None) -> bytes:
-        """The HTTP request that carries `body`."""
-        headers = [("Content-Type", "application/json"), ("Accept-Encoding", "identity"), *self._headers]
-        if token is not None:
-            headers.append(("Authorization", f"Bearer {token}"))
-        return self._encode("POST", request, headers, body)
+        """The HTTP request that carries `body`. Its head is the same for all requests with one token."""
+        head = self._head
+        if head[0] != token or self.dialect.request_id_header is not None:
+            headers = [("Content-Type", "application/json"), ("Accept-Encoding", "identity"), *self._headers]
+            if token is not None:
+                headers.append(("Authorization", f"Bearer {token}"))
+            # threads share this: each sends the head that it looked at
+            self._head = head = (token, self._encode("POST", request, headers))
+        return with_body(head[1], body)
 
     def upgrade(self, request: Request, key: bytes, token: str | None) -> bytes:
         """The HTTP request that opens a WebSocket; `key` is 16 random bytes."""
@@ -158,13 +163,13 @@ class Exchange:
         headers = [*self._headers, *upgrade_headers(key, ("bearer", token or "") if named else ())]
         if token is not None and not named:
             headers.append(("Authorization", f"Bearer {token}"))
-        return self._encode("GET", request, headers, None)
+        return with_body(self._encode("GET", request, headers), None)
 
-    def _encode(self, method: str, request: Request, headers: list[tuple[str, str]], body: bytes | None) -> bytes:
+    def _encode(self, method: str, request: Request, headers: list[tuple[str, str]]) -> bytes:
         if self.dialect.request_id_header is not None:
             headers.append((self.dialect.request_id_header, request.request_id))
         try:
-            return encode_request(method, self.target, self.origin.authority, headers, body)
+            return encode_head(method, self.target, self.origin.authority, headers)
         except ValueError as error:
             raise RequestError(str(error)) from None
 

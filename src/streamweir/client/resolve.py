@@ -25,7 +25,7 @@ from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.errors import ConfigError
 from streamweir.flows.backoff import RetryPolicy
-from streamweir.flows.continuation import AgainPolicy
+from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
 from streamweir.genesys.credentials import NAMES, Found, Layer
 from streamweir.genesys.regions import DEFAULT_REGION, Hosts, hosts_of_base_url, hosts_of_region
 from streamweir.stages.limits import TimeLimits
@@ -133,7 +133,7 @@ def upstream_settings(
         decode=DecodeOptions(table.schema, table.malformed, table.end_marker, table.content),
         limits=time_limits(table, TimeLimits(), where),
         retry=RetryPolicy(max_tries=table.max_tries, ambiguous=table.retry_ambiguous),
-        again=again_policy(table, AgainPolicy(retry=table.retry_ambiguous)),
+        again=again_policy(table, AgainPolicy(retry=True) if table.retry_ambiguous else NOTHING_FOLLOWS),
         max_gap_ratio=table.max_gap_ratio,
         bearer_hint=hint,
     )

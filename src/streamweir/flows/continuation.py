@@ -37,8 +37,14 @@ class AgainPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry: bool = False
 
 
+NOTHING_FOLLOWS = AgainPolicy()
+"""What holds unless a caller asks for more."""
+
+
 def without_restart(policy: AgainPolicy) -> AgainPolicy:
     """The policy where text that was sent cannot be withdrawn: what would start again ends as it ended."""
+    if policy is NOTHING_FOLLOWS:
+        return policy
     return msgspec.structs.replace(
         policy,
         on_cut="fail" if policy.on_cut == "restart" else policy.on_cut,

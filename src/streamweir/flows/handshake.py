@@ -9,8 +9,9 @@ sent again once content may have come.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from streamweir.errors import StreamTimedOut, StreamweirError
 from streamweir.events import Retry
@@ -22,8 +23,7 @@ RETRIED_STATUSES = frozenset((408, 429, 502, 503))
 """Refusals that certainly started no generation. 500 and 504 may have started one, and each costs money."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """Why a token or a request did not come through.
 
     `refused`: an error status (in `status`). `not_connected`: no connection was made. `not_now`: a WebSocket was closed
@@ -37,8 +37,7 @@ class Failure:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """What a call has gone through so far. `attempts` counts requests sent upstream, `failures` what was retried."""
 
     policy: RetryPolicy
@@ -52,8 +51,7 @@ class Progress:
     resent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NeedToken:
+class NeedToken(msgspec.Struct, frozen=True):
     """A bearer token is needed; with `refused`, another than the cached one, which was not accepted."""
 
     progress: Progress
@@ -61,7 +59,7 @@ class NeedToken:
 
     def got(self, token: str | None) -> Send:
         """Here it is (none: the upstream needs none)."""
-        return Send(replace(self.progress, attempts=self.progress.attempts + 1), token)
+        return Send(msgspec.structs.replace(self.progress, attempts=self.progress.attempts + 1), token)
 
     def failed(self, failure: Failure, now: float, jitter: float) -> Wait | GiveUp:
         """There is none."""
@@ -71,8 +69,7 @@ class NeedToken:
         return GiveUp(self.progress, _told(failure.error))
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """The request is to be sent, with this token."""
 
     progress: Progress
@@ -86,14 +83,13 @@ class Send:
         """It did not."""
         progress = self.progress
         if failure.status == 401 and progress.needs_token and not progress.renewed:
-            return NeedToken(replace(progress, renewed=True), refused=True)
+            return NeedToken(msgspec.structs.replace(progress, renewed=True), refused=True)
         if failure.kind == "stale" and not progress.resent:
-            return Send(replace(progress, resent=True, attempts=progress.attempts + 1), self.token)
+            return Send(msgspec.structs.replace(progress, resent=True, attempts=progress.attempts + 1), self.token)
         return send_again(progress, failure, now, jitter)
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Wait for `seconds`, then go on. `retry` is the event that tells of it."""
 
     progress: Progress
@@ -105,15 +101,13 @@ class Wait:
         return begin(self.progress)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """The upstream took the request and the answer's body follows."""
 
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """Nothing more is tried."""
 
     progress: Progress
@@ -126,7 +120,9 @@ State: TypeAlias = NeedToken | Send | Wait | Opened | GiveUp
 def begin(progress: Progress) -> NeedToken | Send:
     """The first state, and the one after a wait."""
     return (
-        NeedToken(progress) if progress.needs_token else Send(replace(progress, attempts=progress.attempts + 1), None)
+        NeedToken(progress)
+        if progress.needs_token
+        else Send(msgspec.structs.replace(progress, attempts=progress.attempts + 1), None)
     )
 
 
@@ -153,7 +149,7 @@ def _again(progress: Progress, failure: Failure, now: float, jitter: float) -> W
     if now + seconds > progress.deadline_at:
         return GiveUp(progress, _told(failure.error, f"a wait of {seconds:.0f} s would outlast the deadline"))
     return Wait(
-        replace(progress, failures=tried, waited=progress.waited + seconds),
+        msgspec.structs.replace(progress, failures=tried, waited=progress.waited + seconds),
         seconds,
         Retry(tried, seconds, failure.error.message),
     )

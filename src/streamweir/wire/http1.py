@@ -25,6 +25,16 @@ def encode_request(
     method: str, target: str, host: str, headers: Iterable[tuple[str, str]], body: bytes | None = None
 ) -> bytes:
     """A request as bytes. Raises ValueError for a header that would inject another line."""
+    return with_body(encode_head(method, target, host, headers), body)
+
+
+def with_body(head: bytes, body: bytes | None) -> bytes:
+    """A head that `encode_head` made, with its end and the body."""
+    return head + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+def encode_head(method: str, target: str, host: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Request line and headers, each with its line end; further headers may follow. Raises ValueError."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
     for name, value in headers:
         if any(character in name or character in value for character in NOT_IN_A_HEADER):
@@ -32,10 +42,8 @@ def encode_request(
         lines.append(f"{name}: {value}")
     if any(character in target or character in host for character in (*NOT_IN_A_HEADER, " ")):
         raise ValueError("the request target holds a space, a line end or a NUL: remove it")
-    if body is not None:
-        lines.append(f"Content-Length: {len(body)}")
     # Latin-1 is what a header may carry on the wire (RFC 9110, 5.5)
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n"
 
 
 class Answer:
