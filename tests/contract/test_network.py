@@ -118,6 +118,22 @@ def test_tls_through_a_proxy_with_credentials(
 
 
 @KINDS
+def test_a_proxy_that_the_environment_names(
+    kind: str, tls: int, ca: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"region": "gateway.test", "login": "api-body", "client_id": "sim-client", "client_secret": "sim-secret"}
+    proxy = HttpProxy(tls)
+    with listening(proxy.serve) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca[0]))
+        assert tried(Driver(kind, None, **options), "sse-gateway").status == "completed"
+        assert proxy.heads
+        monkeypatch.setenv("NO_PROXY", ".gateway.test")
+        with pytest.raises(errors.APIConnectionError, match="no connection to api.gateway.test:443"):
+            tried(Driver(kind, None, max_tries=1, **options), "sse-gateway")
+
+
+@KINDS
 @DIALECTS
 def test_plain_http_through_a_proxy(kind: str, dialect: str, simulator: RunningSimulator) -> None:
     proxy = HttpProxy(simulator.port)
