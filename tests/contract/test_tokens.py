@@ -84,7 +84,7 @@ def test_an_ageing_token_is_renewed_and_a_failing_renewal_fails_nobody(kind: str
     tokens._cached = ageing
 
     def fails(*arguments: object) -> None:
-        from streamweir.client.tokens import TokenFailed, no_token_in_time
+        from streamweir.client.grants import TokenFailed, no_token_in_time
 
         raise TokenFailed(no_token_in_time())
 

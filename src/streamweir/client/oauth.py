@@ -8,11 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from streamweir.client.connection import Connection, Sink
-from streamweir.client.lost import AnswerTimeout, ConnectionLost
-from streamweir.client.pool import Pool
-from streamweir.client.settings import UpstreamSettings
-from streamweir.client.token_store import Store
-from streamweir.client.tokens import (
+from streamweir.client.grants import (
     MAX_ERROR_BODY,
     TOKEN_TIMEOUT,
     TokenFailed,
@@ -21,6 +17,10 @@ from streamweir.client.tokens import (
     token_lost,
     token_post,
 )
+from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.pool import Pool
+from streamweir.client.settings import UpstreamSettings
+from streamweir.client.token_store import Store
 from streamweir.ending import Cause
 from streamweir.errors import APIError
 from streamweir.flows.handshake import Failure

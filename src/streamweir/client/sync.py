@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Unpack
 
 from streamweir.client.asking import Ask, how_of, merge, opening_for, replay_opening
+from streamweir.client.grants import GIVEN
 from streamweir.client.outside import look_outside
 from streamweir.client.recording import read_recording
 from streamweir.client.resolve import resolve_client
@@ -17,7 +18,6 @@ from streamweir.client.sync_oauth import SyncAsked
 from streamweir.client.sync_replaying import SyncReplayClient
 from streamweir.client.sync_stream import Stream
 from streamweir.client.sync_upstream import SyncUpstreamClient
-from streamweir.client.tokens import GIVEN
 from streamweir.report import RateLimitReport, Report
 
 

@@ -8,11 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streamweir.client.cancellation import Cancellation
-from streamweir.client.lines import Lines
-from streamweir.client.lost import AnswerTimeout, ConnectionLost
-from streamweir.client.settings import UpstreamSettings
-from streamweir.client.token_store import Store
-from streamweir.client.tokens import (
+from streamweir.client.grants import (
     MAX_ERROR_BODY,
     TOKEN_TIMEOUT,
     TokenFailed,
@@ -21,6 +17,10 @@ from streamweir.client.tokens import (
     token_lost,
     token_post,
 )
+from streamweir.client.lines import Lines
+from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.settings import UpstreamSettings
+from streamweir.client.token_store import Store
 from streamweir.errors import APIError
 from streamweir.flows.handshake import Failure
 from streamweir.flows.tokens import CachedToken, cache, verdict

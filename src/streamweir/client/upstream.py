@@ -11,6 +11,7 @@ from typing import TypeVar, assert_never
 
 from streamweir.client.connection import Connection
 from streamweir.client.exchange import Exchange, Opening
+from streamweir.client.grants import TokenFailed
 from streamweir.client.inbox import Inbox
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.oauth import Credentials, Given, TokenSource, fetch_token, read_body
@@ -18,7 +19,6 @@ from streamweir.client.pool import Pool
 from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
 from streamweir.client.token_store import store_of
-from streamweir.client.tokens import TokenFailed
 from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError
 from streamweir.events import Released

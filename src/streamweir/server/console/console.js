@@ -39,6 +39,7 @@ class View {
     if (this.ended) return;
     const message = JSON.parse(event.data);
     if (message.type === "token") this.token(message.content);
+    else if (message.type === "restarted") this.text.data = "";
     else if (TERMINAL.has(message.type)) this.end(message);
   }
 
