@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streamweir.client.aio import AsyncGateway
-    from streamweir.client.stream import AsyncStream
-    from streamweir.client.sync import Gateway
-    from streamweir.client.sync_stream import Stream
+    from streamweir.client.aio.gateway import AsyncGateway
+    from streamweir.client.aio.stream import AsyncStream
+    from streamweir.client.sync.gateway import Gateway
+    from streamweir.client.sync.stream import Stream
     from streamweir.errors import (
         APIConnectionError,
         APIError,
@@ -76,11 +76,11 @@ __all__ = [
 ]
 
 _WHERE = {
-    "AsyncGateway": "streamweir.client.aio",
-    "AsyncStream": "streamweir.client.stream",
-    "Gateway": "streamweir.client.sync",
+    "AsyncGateway": "streamweir.client.aio.gateway",
+    "AsyncStream": "streamweir.client.aio.stream",
+    "Gateway": "streamweir.client.sync.gateway",
     "Report": "streamweir.report",
-    "Stream": "streamweir.client.sync_stream",
+    "Stream": "streamweir.client.sync.stream",
 }
 """Where the names are that are no errors."""
 

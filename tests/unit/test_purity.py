@@ -72,3 +72,17 @@ def test_both_halves_are_seen() -> None:
 @pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(SRC).as_posix())
 def test_no_file_has_more_than_300_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+SHARED = sorted((SRC / "client").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SHARED, ids=lambda p: p.name)
+def test_what_both_clients_share_waits_for_nothing(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imported(path)} & {"asyncio", "threading", "socket", "select"}
+
+
+def test_neither_shell_needs_the_other() -> None:
+    for mine, other in (("aio", "sync"), ("sync", "aio")):
+        for path in (SRC / "client" / mine).glob("*.py"):
+            assert not [name for name in imported(path) if name.startswith(f"streamweir.client.{other}.")], path

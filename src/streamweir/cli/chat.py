@@ -10,8 +10,8 @@ import msgspec
 
 from streamweir.cli.exits import exit_code_of, say
 from streamweir.cli.run import run
-from streamweir.client.aio import AsyncGateway
-from streamweir.client.stream import AsyncStream
+from streamweir.client.aio.gateway import AsyncGateway
+from streamweir.client.aio.stream import AsyncStream
 from streamweir.config import seconds
 from streamweir.dialects import BUILTIN
 from streamweir.errors import RequestError, StreamweirError

@@ -89,7 +89,7 @@ async def _demo(once: bool, port: int, no_browser: bool) -> int:
 async def _ask(url: str) -> int:
     """One reply through the proxy's OpenAI route, by the client, token by token."""
     from streamweir.cli.chat import meter
-    from streamweir.client.aio import AsyncGateway
+    from streamweir.client.aio.gateway import AsyncGateway
 
     async with AsyncGateway(dialect="openai", base_url=f"{url}/v1", api_key="demo", model="support") as gateway:
         stream = gateway.stream(messages=[{"role": "user", "content": PROMPT}])

@@ -13,9 +13,9 @@ import click
 import msgspec
 
 from streamweir.cli.exits import exit_code_of
-from streamweir.client.checkup import Finding, examine
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import Client, resolve_client
+from streamweir.client.sync.checkup import Finding, examine
 from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError, StreamweirError
 from streamweir.genesys.credentials import SECRET

@@ -9,7 +9,7 @@ import click
 
 from streamweir.cli.chat import show
 from streamweir.cli.run import run
-from streamweir.client.aio import AsyncGateway
+from streamweir.client.aio.gateway import AsyncGateway
 
 
 @click.command("replay", short_help="a recording, as if it came from the gateway")

@@ -1,1 +1,1 @@
-"""Network shells of the library: one upstream connection, tokens, the async client."""
+"""The library: what both clients share, and their shells in aio/ and sync/."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from streamweir.client.cancellation import Cancellation
 from streamweir.client.exchange import Exchange, Opening
 from streamweir.events import Released
 from streamweir.relay import Relay
+
+if TYPE_CHECKING:
+    from streamweir.client.sync.cancellation import Cancellation
 
 Out = TypeVar("Out")
 

@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamweir.client.aio import AsyncGateway
-from streamweir.client.sync import Gateway
+from streamweir.client.aio.gateway import AsyncGateway
+from streamweir.client.sync.gateway import Gateway
 from streamweir.errors import ConfigError
 
 MODULE = "PureCloudPlatformClientV2"

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from streamweir.client.aio.pool import Pool
+from streamweir.client.aio.upstream import UpstreamClient
+from streamweir.client.aio.wheel import Wheel
 from streamweir.client.outside import look_outside
-from streamweir.client.pool import Pool
 from streamweir.client.resolve import upstream_settings
-from streamweir.client.upstream import UpstreamClient
-from streamweir.client.wheel import Wheel
 from streamweir.config import Config, again_policy, among, time_limits
 from streamweir.errors import ConfigError
 from streamweir.flows.continuation import AgainPolicy

@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from streamweir.client.aio.upstream import UpstreamClient
 from streamweir.client.exchange import Opening
-from streamweir.client.upstream import UpstreamClient
 from streamweir.errors import StreamweirError
 from streamweir.faces import browser_sse, openai_completion
 from streamweir.faces.browser_sse import BrowserSse

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from streamweir.client.carrier import Carrier
+from streamweir.client.aio.carrier import Carrier
+from streamweir.client.aio.upstream import UpstreamClient
+from streamweir.client.aio.wheel import Wheel
 from streamweir.client.exchange import Opening
-from streamweir.client.upstream import UpstreamClient
-from streamweir.client.wheel import Wheel
 from streamweir.events import Released
 from streamweir.server.reply import StreamReply
 

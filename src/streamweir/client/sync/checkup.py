@@ -12,13 +12,13 @@ from typing import Any, Literal
 import msgspec
 
 from streamweir.client.asking import opening_for
-from streamweir.client.cancellation import Cancellation
 from streamweir.client.grants import TokenFailed
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.resolve import Client
-from streamweir.client.sync_oauth import fetch_token
-from streamweir.client.sync_stream import Stream
-from streamweir.client.sync_upstream import SyncUpstreamClient
+from streamweir.client.sync.cancellation import Cancellation
+from streamweir.client.sync.oauth import fetch_token
+from streamweir.client.sync.stream import Stream
+from streamweir.client.sync.upstream import SyncUpstreamClient
 from streamweir.errors import APIError, ConfigError, RequestError, StreamweirError
 from streamweir.flows.buffer import is_text
 from streamweir.wire.http1 import encode_request

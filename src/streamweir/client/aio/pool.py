@@ -6,7 +6,8 @@ import asyncio
 import socket
 import ssl
 
-from streamweir.client.connection import Connection
+from streamweir.client.aio.connection import Connection
+from streamweir.client.aio.tunnel import Tunnel
 from streamweir.client.origin import Origin
 from streamweir.client.reaching import (
     IDLE_SECONDS,
@@ -19,7 +20,6 @@ from streamweir.client.reaching import (
     via,
 )
 from streamweir.client.trust import ssl_context
-from streamweir.client.tunnel import Tunnel
 
 
 class Pool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from streamweir.client.cancellation import Cancellation, Cancelled
 from streamweir.client.exchange import Opening
-from streamweir.client.line import Ended
 from streamweir.client.recorded import RECORDED, Answers
 from streamweir.client.recording import Piece, Recording
+from streamweir.client.sync.cancellation import Cancellation, Cancelled
+from streamweir.client.sync.line import Ended
 
 
 class SyncReplayClient:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from streamweir.client.cancellation import Cancellation, Cancelled
 from streamweir.client.exchange import Opening
 from streamweir.client.reading import Pieces, Reading
 from streamweir.client.sources import SyncSource
-from streamweir.client.sync_carrier import SyncCarrier
-from streamweir.client.sync_dispatch import SyncDispatch
+from streamweir.client.sync.cancellation import Cancellation, Cancelled
+from streamweir.client.sync.carrier import SyncCarrier
+from streamweir.client.sync.dispatch import SyncDispatch
 from streamweir.errors import RequestError, StreamError, stream_error
 from streamweir.events import Ended, Released
 from streamweir.flows.buffer import text_of

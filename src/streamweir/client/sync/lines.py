@@ -8,8 +8,6 @@ import ssl
 import threading
 import time
 
-from streamweir.client.cancellation import Cancellation
-from streamweir.client.line import Line
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.origin import Origin
 from streamweir.client.reaching import (
@@ -22,6 +20,8 @@ from streamweir.client.reaching import (
     tunnel,
     via,
 )
+from streamweir.client.sync.cancellation import Cancellation
+from streamweir.client.sync.line import Line
 from streamweir.client.trust import ssl_context
 
 

@@ -14,10 +14,10 @@ from streamweir.client.grants import GIVEN
 from streamweir.client.outside import look_outside
 from streamweir.client.recording import read_recording
 from streamweir.client.resolve import resolve_client
-from streamweir.client.sync_oauth import SyncAsked
-from streamweir.client.sync_replaying import SyncReplayClient
-from streamweir.client.sync_stream import Stream
-from streamweir.client.sync_upstream import SyncUpstreamClient
+from streamweir.client.sync.oauth import SyncAsked
+from streamweir.client.sync.replaying import SyncReplayClient
+from streamweir.client.sync.stream import Stream
+from streamweir.client.sync.upstream import SyncUpstreamClient
 from streamweir.report import RateLimitReport, Report
 
 

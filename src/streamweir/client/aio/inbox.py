@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from streamweir.client.connection import Connection
+from streamweir.client.aio.connection import Connection
 from streamweir.client.lost import ConnectionLost
 from streamweir.ending import Cause
 from streamweir.wire.frames import Frame

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from streamweir.client.carrier import Carrier
-from streamweir.client.dispatch import Dispatch
+from streamweir.client.aio.carrier import Carrier
+from streamweir.client.aio.dispatch import Dispatch
+from streamweir.client.aio.wheel import Wheel
 from streamweir.client.exchange import Opening
 from streamweir.client.reading import Pieces, Reading
 from streamweir.client.sources import Source
-from streamweir.client.wheel import Wheel
 from streamweir.errors import RequestError, StreamError, stream_error
 from streamweir.events import Ended, Released
 from streamweir.flows.buffer import text_of

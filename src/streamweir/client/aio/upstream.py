@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar, assert_never
 
-from streamweir.client.connection import Connection
+from streamweir.client.aio.connection import Connection
+from streamweir.client.aio.inbox import Inbox
+from streamweir.client.aio.oauth import Credentials, Given, TokenSource, fetch_token, read_body
+from streamweir.client.aio.pool import Pool
 from streamweir.client.exchange import Exchange, Opening
 from streamweir.client.grants import TokenFailed
-from streamweir.client.inbox import Inbox
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
-from streamweir.client.oauth import Credentials, Given, TokenSource, fetch_token, read_body
-from streamweir.client.pool import Pool
 from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
 from streamweir.client.token_store import store_of

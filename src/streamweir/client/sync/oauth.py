@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from streamweir.client.cancellation import Cancellation
 from streamweir.client.grants import (
     MAX_ERROR_BODY,
     TOKEN_TIMEOUT,
@@ -17,9 +16,10 @@ from streamweir.client.grants import (
     token_lost,
     token_post,
 )
-from streamweir.client.lines import Lines
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.settings import UpstreamSettings
+from streamweir.client.sync.cancellation import Cancellation
+from streamweir.client.sync.lines import Lines
 from streamweir.client.token_store import Store
 from streamweir.errors import APIError
 from streamweir.flows.handshake import Failure

@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Literal, Unpack
 
+from streamweir.client.aio.oauth import Asked
+from streamweir.client.aio.replaying import ReplayClient
+from streamweir.client.aio.stream import AsyncStream
+from streamweir.client.aio.upstream import UpstreamClient
+from streamweir.client.aio.wheel import Wheel
 from streamweir.client.asking import Ask, how_of, merge, opening_for, replay_opening
 from streamweir.client.grants import GIVEN
-from streamweir.client.oauth import Asked
 from streamweir.client.outside import look_outside
 from streamweir.client.recording import read_recording
-from streamweir.client.replaying import ReplayClient
 from streamweir.client.resolve import resolve_client
-from streamweir.client.stream import AsyncStream
-from streamweir.client.upstream import UpstreamClient
-from streamweir.client.wheel import Wheel
 from streamweir.report import RateLimitReport, Report
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from streamweir.client.cancellation import Cancellation, Cancelled
 from streamweir.client.exchange import Opening, next_opening
-from streamweir.client.line import Ended, Line
 from streamweir.client.recording import Head, Recorder
 from streamweir.client.sources import SyncSource
+from streamweir.client.sync.cancellation import Cancellation, Cancelled
+from streamweir.client.sync.line import Ended, Line
 from streamweir.ending import Cause
 from streamweir.errors import APIConnectionError, StreamweirError
 from streamweir.events import Released

@@ -7,15 +7,15 @@ import random
 import time
 from typing import assert_never
 
-from streamweir.client.cancellation import Cancellation
 from streamweir.client.exchange import Exchange, Opening
 from streamweir.client.grants import MAX_ERROR_BODY, TokenFailed
-from streamweir.client.line import Ended, Line
-from streamweir.client.lines import Lines
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
-from streamweir.client.sync_oauth import SyncCredentials, SyncGiven, SyncTokenSource, fetch_token
+from streamweir.client.sync.cancellation import Cancellation
+from streamweir.client.sync.line import Ended, Line
+from streamweir.client.sync.lines import Lines
+from streamweir.client.sync.oauth import SyncCredentials, SyncGiven, SyncTokenSource, fetch_token
 from streamweir.client.token_store import store_of
 from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError

@@ -13,11 +13,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from streamweir.client.connection import Connection
+from streamweir.client.aio.connection import Connection
+from streamweir.client.aio.wheel import Wheel
 from streamweir.client.exchange import Opening, next_opening
 from streamweir.client.recording import Head, Recorder
 from streamweir.client.sources import Source
-from streamweir.client.wheel import Wheel
 from streamweir.ending import Cause
 from streamweir.errors import APIConnectionError, StreamFailed, StreamweirError
 from streamweir.relay import Relay

@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from streamweir.client.connection import Connection, Sink
+from streamweir.client.aio.connection import Connection, Sink
+from streamweir.client.aio.pool import Pool
 from streamweir.client.grants import (
     MAX_ERROR_BODY,
     TOKEN_TIMEOUT,
@@ -18,7 +19,6 @@ from streamweir.client.grants import (
     token_post,
 )
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
-from streamweir.client.pool import Pool
 from streamweir.client.settings import UpstreamSettings
 from streamweir.client.token_store import Store
 from streamweir.ending import Cause

@@ -1,0 +1,1 @@
+"""The sync client's shells: blocking sockets and threads around what the folder above decides."""
