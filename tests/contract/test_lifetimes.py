@@ -180,6 +180,28 @@ def test_cancel_while_a_connection_is_made() -> None:
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
+def test_cancel_while_tls_is_agreed_on(kind: str) -> None:
+    """A peer that accepts and says nothing."""
+    import socket
+
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        driver = Driver(
+            kind, None, dialect="openai", base_url=f"https://127.0.0.1:{silent.getsockname()[1]}/v1", api_key="k"
+        )
+        stream = driver.stream(model="m")
+        began = time.monotonic()
+        timer = threading.Timer(0.3, stream.cancel)
+        timer.start()
+        with pytest.raises(errors.StreamCancelled):
+            driver.enter(stream)
+        assert time.monotonic() - began < 1.5
+        driver.close()
+        timer.join()
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("dialect", BUILTIN)
 def test_one_post_for_a_stream_that_is_cut(simulator: RunningSimulator, kind: str, dialect: str) -> None:
     """Whatever the transport error, with a fresh connection and with one that was used before."""

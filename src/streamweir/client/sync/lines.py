@@ -113,7 +113,11 @@ class Lines:
                     line = Line(line.sock, origin)
                 if origin.scheme == "https":
                     line.sock.settimeout(max(0.001, until - time.monotonic()))
-                    line.sock = self._context(origin.ca_file).wrap_socket(line.sock, server_hostname=origin.host)
+                    # wrapped before the handshake, so that a cancellation finds the socket that blocks
+                    line.sock = self._context(origin.ca_file).wrap_socket(
+                        line.sock, server_hostname=origin.host, do_handshake_on_connect=False
+                    )
+                    line.sock.do_handshake()
         except (TimeoutError, AnswerTimeout):
             line.close()
             raise no_connection_in_time(origin, timeout) from None
