@@ -64,6 +64,7 @@ bench: .venv/dev
 docs: .venv/dev
 	$(BIN)/python tests/acceptance/test_every_offset.py --write
 	$(BIN)/python -m tests.contract.matrix --write
+	$(BIN)/python -m tests.docs.test_events --write
 
 deps:
 	@if [ "$$(id -u)" = 0 ]; then as=; elif command -v sudo >/dev/null; then as=sudo; else \
