@@ -13,7 +13,7 @@ HEAVY = ("aiohttp", "click", "rich", "uvloop", "bpe_openai", "tiktoken", "crypto
 SERVER = ("streamweir.server", "streamweir.cli", "streamweir.simulator", "streamweir.faces")
 
 
-def cpu(code: str, runs: int = 7) -> float:
+def cpu(code: str, runs: int = 15) -> float:
     """Milliseconds of CPU of a Python that runs `code`, the least of `runs`: noise only adds."""
     least = float("inf")
     for _ in range(runs):
