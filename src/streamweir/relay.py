@@ -200,8 +200,9 @@ class Relay(Generic[Out]):
         self._limits.pause(now)
 
     def resume(self, now: float) -> None:
-        """The upstream is read again."""
-        self._limits.resume(now)
+        """The upstream is read again. Between two answers there is none, and only the deadline runs."""
+        if self.again is None:
+            self._limits.resume(now)
 
     def due(self, now: float) -> float:
         """When `tick` should be called, at the latest; then ask again."""

@@ -131,6 +131,18 @@ def test_the_deadline_runs_on_between_two_answers() -> None:
     assert (stream.report.status, stream.report.error.limit) == ("timed_out", "deadline")
 
 
+def test_a_reader_that_catches_up_between_two_answers_starts_no_clock() -> None:
+    stream = relay("openai", policy=AgainPolicy(on_cut="continue"), limits=TimeLimits(deadline=0, idle_timeout=1))
+    stream.feed(wire("openai", deltas("half a")), 2.0)
+    stream.pause(2.1)
+    stream.end("eof", 3.0)
+    stream.resume(3.1)
+    assert stream.tick(50.0) == ()
+    stream.reopen(attempt("openai"), [], 60.0)
+    stream.feed(wire("openai", [*deltas("loaf"), completed()]), 60.5)
+    assert stream.report.status == "completed"
+
+
 def test_half_a_tool_call_is_not_continued() -> None:
     stream = relay("openai", policy=AgainPolicy(on_cut="continue"))
     stream.feed(wire("openai", [Delta("a"), ToolCallDelta(0, "c", "f", "{")]), 2.0)

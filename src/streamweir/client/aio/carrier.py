@@ -142,10 +142,12 @@ class Carrier(Generic[Out]):
             report = relay.report
             self._wheel.remove(self)
             self._leave(whole=report is not None and report.complete)
+            self._socket = None
             if self._reopening is not None:
                 self._reopening.cancel()
         elif relay.again is not None and self._reopening is None:
             self._leave(whole=relay.again.end.status == "truncated")
+            self._socket = None
             self._reopening = asyncio.get_running_loop().create_task(self._open_again())
 
     def _attach(self) -> None:
@@ -195,6 +197,10 @@ class Carrier(Generic[Out]):
             # nobody awaits this task: a mistake of our own must end the stream, not hang it
             opening.error = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
         self._reopening = None
+        if relay.done:
+            if opening.connection is not None:
+                opening.connection.abort()
+            return
         now = time.monotonic()
         if opening.error is not None or opening.connection is None:
             refused = opening.error or APIConnectionError("no connection")
