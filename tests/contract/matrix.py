@@ -174,7 +174,7 @@ def asked(dialect: str, client: str, number: int) -> tuple[dict[str, Any], dict[
     scenario = SCENARIOS[number]
     model = f"sim:{scenario.fault}{'&' if '?' in scenario.fault else '?'}key={dialect}-{client}-{number}"
     model += "" if "rate=" in model else "&rate=300"
-    ask = {"idle_timeout": 0.7, "first_token_timeout": 3.0, **scenario.ask, "model": model, "messages": HELLO}
+    ask = {"idle_timeout": 2.5, "first_token_timeout": 3.0, **scenario.ask, "model": model, "messages": HELLO}
     gateway = {"retry_ambiguous": True} if ask.pop("retry_ambiguous", False) else {}
     if dialect == "ws-gateway":
         ask["prompt_id"] = "p"
@@ -210,7 +210,7 @@ async def run_async(url: str, dialect: str, number: int) -> Result:
     async with AsyncGateway(**client_options(url, dialect, model, fault), **options) as gateway:
         stream, error, events = gateway.stream(**ask), None, []
         try:
-            async with asyncio.timeout(20), stream:
+            async with asyncio.timeout(60), stream:
                 async for event in stream:
                     events.append(event)
         except errors.StreamweirError as raised:
@@ -256,7 +256,7 @@ def run_all() -> dict[tuple[str, str, int], Result]:
     results: dict[tuple[str, str, int], Result] = {}
 
     async def asyncs(url: str) -> None:
-        free = asyncio.Semaphore(40)
+        free = asyncio.Semaphore(32)
 
         async def one(dialect: str, number: int) -> None:
             async with free:
@@ -267,7 +267,7 @@ def run_all() -> dict[tuple[str, str, int], Result]:
     with threaded_simulator() as simulator:
         simulator: RunningSimulator
         asyncio.run(asyncs(simulator.url))
-        with ThreadPoolExecutor(40) as pool:
+        with ThreadPoolExecutor(24) as pool:
             futures = {cell: pool.submit(run_sync, simulator.url, *cell) for cell in cells()}
             for (dialect, number), future in futures.items():
                 results["sync", dialect, number] = future.result()
