@@ -23,7 +23,7 @@ def parse_error(body: bytes | str) -> UpstreamError:
     """What an error body says; a body that is empty or no JSON gives its first line as the message."""
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
         first = next((line.strip() for line in text.splitlines() if line.strip()), "")
         return UpstreamError("" if first.startswith("<") else first[:MAX_MESSAGE])
@@ -37,9 +37,9 @@ def error_of(value: Any) -> UpstreamError:
     if not isinstance(value, dict):
         return UpstreamError()
     found = cast("dict[str, Any]", value)
-    inner = found.get("error")
-    if isinstance(inner, dict):
-        return error_of(cast("dict[str, Any]", inner))
+    # a loop, since how deep the peer's objects stand in each other is the peer's choice
+    while isinstance(inner := found.get("error"), dict):
+        found = cast("dict[str, Any]", inner)
     message = _first(found, "message", "error_description", "description", "detail")
     if isinstance(inner, str):
         return UpstreamError(message or inner[:MAX_MESSAGE], code=inner[:MAX_MESSAGE])

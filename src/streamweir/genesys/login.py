@@ -84,7 +84,7 @@ def read_grant(body: bytes, client_id: str, scopes: tuple[str, ...]) -> Grant:
     """The token in a 200 answer. Raises MissingScopeError or ProtocolError."""
     try:
         answer = msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         answer = {}
     token = answer.get("access_token")
     if not isinstance(token, str) or not token:

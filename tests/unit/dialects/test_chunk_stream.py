@@ -110,6 +110,14 @@ def test_an_error_object_ends_the_stream(frame: bytes, message: str) -> None:
     assert len(events) == 2
 
 
+def test_an_error_event_of_any_depth_is_the_upstreams() -> None:
+    for data in ("[" * 5000, '{"error":' * 5000):
+        frames = SseDecoder().feed(f"event: error\ndata: {data}\n\n".encode())
+        (end,) = BUILTIN["openai"].decoder(DecodeOptions())(frames)
+        assert isinstance(end, End)
+        assert end.code == "upstream_error"
+
+
 def test_genesys_error_keeps_context_and_status() -> None:
     (end,) = decode("sse-gateway", b"event: error\n" + data({"message": "no", "status": 503, "contextId": "c-1"}))
     assert (end.error_status, end.context_id) == (503, "c-1")

@@ -8,7 +8,7 @@ from streamweir.errors import (
     ProtocolError,
     RateLimitError,
 )
-from streamweir.genesys.errors import parse_error
+from streamweir.genesys.errors import error_of, parse_error
 from streamweir.genesys.login import read_grant, token_refusal, token_request
 from streamweir.genesys.refusals import rate_limit, refusal
 from streamweir.genesys.regions import REGIONS, hosts_of_base_url, hosts_of_region
@@ -105,6 +105,24 @@ def test_refusals() -> None:
 def test_bodies_that_are_no_errors(body: bytes) -> None:
     assert "<" not in parse_error(body).message
     refusal(502, {}, body, ())
+
+
+DEEP = [b"[" * 100_000, b'{"error":' * 100_000]
+
+
+@pytest.mark.parametrize("body", DEEP)
+def test_bodies_of_any_depth(body: bytes) -> None:
+    assert refusal(500, {}, body, ()).status == 500
+    assert token_refusal(400, body, "id", "here").status == 400
+    with pytest.raises(ProtocolError):
+        read_grant(body, "id", ())
+
+
+def test_an_error_in_errors_is_found_at_any_depth() -> None:
+    found: object = {"message": "m"}
+    for _ in range(10_000):
+        found = {"error": found}
+    assert error_of(found).message == "m"
 
 
 def test_rate_limit_headers() -> None:
