@@ -30,6 +30,9 @@ PATHS: Final[dict[Login, str]] = {
 ASSUMED_LIFETIME: Final = 300.0
 """Seconds, where the answer names none: the shortest that the platform can be set to."""
 
+MAX_LIFETIME: Final = 10 * 365 * 86_400
+"""Seconds that are believed: the number is the peer's choice, and may be one that no float holds."""
+
 
 class TokenRequest(msgspec.Struct, frozen=True):
     """The POST that asks for a token. Never log it: the headers or the body hold the secret."""
@@ -103,7 +106,7 @@ def read_grant(body: bytes, client_id: str, scopes: tuple[str, ...]) -> Grant:
     lifetime = answer.get("expires_in")
     return Grant(
         token,
-        float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else ASSUMED_LIFETIME,
+        float(min(lifetime, MAX_LIFETIME)) if isinstance(lifetime, int | float) and lifetime > 0 else ASSUMED_LIFETIME,
         tuple(granted.split()) if isinstance(granted, str) and granted.strip() else None,
     )
 

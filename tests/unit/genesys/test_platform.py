@@ -9,7 +9,7 @@ from streamweir.errors import (
     RateLimitError,
 )
 from streamweir.genesys.errors import error_of, parse_error
-from streamweir.genesys.login import read_grant, token_refusal, token_request
+from streamweir.genesys.login import MAX_LIFETIME, read_grant, token_refusal, token_request
 from streamweir.genesys.refusals import rate_limit, refusal
 from streamweir.genesys.regions import REGIONS, hosts_of_base_url, hosts_of_region
 
@@ -77,6 +77,16 @@ def test_grants() -> None:
     for body in (b"", b"[]", b"{}", b'{"access_token":""}'):
         with pytest.raises(ProtocolError):
             read_grant(body, "id", ())
+
+
+def test_a_lifetime_beyond_every_float_is_cut() -> None:
+    body = b'{"access_token":"a","expires_in":1' + b"0" * 400 + b"}"
+    assert read_grant(body, "id", ()).expires_in == MAX_LIFETIME
+
+
+def test_a_grant_that_is_not_utf_8_is_none() -> None:
+    with pytest.raises(ProtocolError):
+        read_grant(b'{"access_token":"\xff"}', "id", ())
 
 
 def test_token_refusals() -> None:
