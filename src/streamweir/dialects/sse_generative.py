@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
-from streamweir.dialects.usage import usage_update
+from streamweir.dialects.usage import count, usage_update
 from streamweir.events import Delta, End, Note, Upstream, UsageUpdate
 from streamweir.request import Bounds, Request, merged, refuse, shape_problems, uncarried
 from streamweir.wire.frames import Event, Frame, Malformed
@@ -147,8 +147,9 @@ class GenerativeDecoder:
             events.append(protocol_error("a chunk of the stream is not JSON"))
 
     def _chunk(self, chunk: dict[str, Any], event: str, events: list[Upstream]) -> None:
-        if type(chunk.get("tokens_generated")) is int:
-            self._tokens = chunk["tokens_generated"]
+        tokens = count(chunk.get("tokens_generated"))
+        if tokens is not None:
+            self._tokens = tokens
         text: Any = chunk.get("content")
         if text and type(text) is str:
             if self._cumulative:

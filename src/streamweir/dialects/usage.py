@@ -10,10 +10,18 @@ from streamweir.events import UsageUpdate
 
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
+BELIEVED = range(2**63)
+"""Numbers that are taken from the wire. JSON's may have thousands of digits, which no float holds and no message."""
+
+
+def count(value: Any) -> int | None:
+    """A number that counts something; what is none counts as not given."""
+    return value if type(value) is int and value in BELIEVED else None
+
 
 def usage_update(usage: dict[str, Any]) -> UsageUpdate:
     """Token counts of a `usage` object; what else it holds is kept as details."""
-    prompt, completion, total = (value if type(value := usage.get(key)) is int else None for key in COUNTS)
+    prompt, completion, total = (count(usage.get(key)) for key in COUNTS)
     details = {key: value for key, value in usage.items() if key not in COUNTS and value is not None}
     return UsageUpdate(prompt, completion, total, details or msgspec.UNSET)
 
