@@ -9,7 +9,7 @@ import msgspec
 
 from streamweir.dialects.chunks import DOCUMENTED, Chunk, content_of, read_chunk
 from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
-from streamweir.dialects.usage import usage_object, usage_update
+from streamweir.dialects.usage import count, usage_object, usage_update
 from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
 from streamweir.wire.frames import Event, Frame, Malformed
 from streamweir.wire.sse import encode_comment, encode_event
@@ -90,8 +90,9 @@ class ChunkDecoder:
             reason = choice.finish_reason
             if reason and type(reason) is str:
                 self._stop[choice.index if type(choice.index) is int else 0] = reason
-        if self._numbered and type(chunk.sequence) is int and chunk.sequence >= 0:
-            events.append(Numbered(chunk.sequence, tuple(content)))
+        sequence = count(chunk.sequence)
+        if self._numbered and sequence is not None:
+            events.append(Numbered(sequence, tuple(content)))
         else:
             events += content
         if not choices:

@@ -29,3 +29,12 @@ def test_a_count_that_no_float_holds_is_as_good_as_none(dialect: str, end: str) 
     stream.feed(end.encode(), 3.0)
     assert stream.report.status == "completed"
     assert stream.report.usage.estimated
+
+
+@pytest.mark.parametrize("number", ["9" * 4300, HUGE, str(2**63), "-1"])
+def test_a_sequence_number_that_is_none_leaves_its_text_unnumbered(number: str) -> None:
+    stream = relay("sse-gateway")
+    stream.feed(f'data: {{"sequence":{number},"choices":[{{"delta":{{"content":"x"}}}}]}}\n\n'.encode(), 1.0)
+    stream.feed(b"data: [DONE]\n\n", 2.0)
+    assert (stream.report.status, stream.report.text) == ("completed", "x")
+    assert stream.report.integrity.first_sequence is None
