@@ -14,7 +14,10 @@ RATIO_FROM = 20
 """Chunks before the ratio means anything in mid-stream; with fewer, one late chunk looks like a tenth of the reply."""
 
 MAX_HELD = 1_000
-"""Separate gaps, and numbers without content, that are kept: they are memory, and the numbers are the peer's choice."""
+"""Separate gaps, and numbers without content, that are kept: they are memory, and the numbers are the peer's choice.
+
+A stream that fails on gaps ends there. One that ignores them goes on: the gaps behind the first MAX_HELD are counted
+and forgotten, and a number from where they were is taken for a late one, since a full list must not cost text."""
 
 
 class Integrity:
@@ -29,6 +32,7 @@ class Integrity:
         "_duplicates",
         "_failing",
         "_first",
+        "_forgotten_from",
         "_gaps",
         "_last",
         "_max_ratio",
@@ -45,6 +49,7 @@ class Integrity:
         self._last = -1
         self._gaps: list[tuple[int, int]] = []
         self._blanks: set[int] = set()
+        self._forgotten_from: int | None = None
         self._missing = 0
         self._received = 0
         self._duplicates = 0
@@ -95,6 +100,7 @@ class Integrity:
         if number > self._last:
             if number > self._last + 1:
                 self._open_gap(self._last + 1, number - 1)
+                self._forget()
             self._last = number
         elif self._close_gap(number):
             self._out_of_order += 1
@@ -118,19 +124,28 @@ class Integrity:
         for blank in sorted(b for b in self._blanks if start <= b <= end):
             if blank > start:
                 self._gaps.append((start, blank - 1))
+                self._missing += blank - start
             start = blank + 1
         if start <= end:
             self._gaps.append((start, end))
-        self._missing = sum(last - first + 1 for first, last in self._gaps)
+            self._missing += end - start + 1
 
     def _close_gap(self, number: int) -> bool:
         at = bisect_right(self._gaps, number, key=lambda gap: gap[0]) - 1
         if at < 0 or number > self._gaps[at][1]:
-            return False
-        first, last = self._gaps.pop(at)
-        self._gaps[at:at] = [gap for gap in ((first, number - 1), (number + 1, last)) if gap[0] <= gap[1]]
+            if self._forgotten_from is None or number < self._forgotten_from or not self._missing:
+                return False
+        else:
+            first, last = self._gaps.pop(at)
+            self._gaps[at:at] = [gap for gap in ((first, number - 1), (number + 1, last)) if gap[0] <= gap[1]]
+            self._forget()
         self._missing -= 1
         return True
+
+    def _forget(self) -> None:
+        while not self._failing and len(self._gaps) > MAX_HELD:
+            start, _ = self._gaps.pop()
+            self._forgotten_from = min(start, self._forgotten_from if self._forgotten_from is not None else start)
 
     def _too_many(self, number: int) -> bool:
         if len(self._gaps) > MAX_HELD:

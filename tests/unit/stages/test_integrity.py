@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,6 +98,18 @@ def test_hostile_numbers_are_bounded() -> None:
         if ended:
             break
     assert ended
+
+
+@pytest.mark.parametrize("numbers", [range(0, MAX_HELD * 8, 2), [2**60, *range(1, MAX_HELD * 8, 2)]])
+def test_gaps_that_are_ignored_are_bounded_too(numbers: Iterable[int]) -> None:
+    """Gap after gap, and one gap that late numbers cut up: each piece of text comes, and the list stays short."""
+    given = list(numbers)
+    texts, end = run([*given, 2**61, given[-1] + 1], failing=False)
+    found = end.sections["integrity"]
+    assert len(texts) == len(given) + 2
+    assert len(found.gaps) <= MAX_HELD
+    assert found.gap_ratio > 0.5
+    assert not found.verified
 
 
 @given(st.lists(st.integers(0, 30), max_size=60))
