@@ -53,7 +53,7 @@ class WebSocket:
 
     def __init__(self, now: float, max_message: int = MAX_EVENT) -> None:
         self._protocol = Protocol(Side.CLIENT, max_size=max_message)
-        self._parts: list[bytes] = []
+        self._parts = bytearray()
         self._waiting: list[Frame] = []
         self._over = False
         self._ping_at = now + PING_EVERY
@@ -136,12 +136,12 @@ class WebSocket:
             said = self._protocol.close_rcvd
             frames.append(Closed(int(said.code), said.reason) if said else Closed(1005))
         elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            self._parts.append(bytes(data))
+            # one buffer and no list of parts, since a part may be empty: there may be any number of them
+            self._parts += data
             if fin:
-                whole = b"".join(self._parts)
-                self._parts.clear()
                 # 8.1 asks for a close on invalid UTF-8; as in SSE the text is kept, with the replacement character
-                frames.append(Value(whole.decode("utf-8", "replace")))
+                frames.append(Value(self._parts.decode("utf-8", "replace")))
+                self._parts.clear()
 
 
 def encode_message(message: bytes, opcode: int = 1) -> bytes:

@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -85,6 +86,22 @@ def test_a_message_in_fragments_is_bounded_too() -> None:
     socket = WebSocket(0.0, max_message=100)
     out = socket.feed(bytes((0x01, 60)) + b"x" * 60 + bytes((0x80, 60)) + b"x" * 60)
     assert [type(frame) for frame in out] == [Malformed]
+
+
+def test_empty_fragments_are_not_kept() -> None:
+    socket = WebSocket(0.0)
+    socket.feed(b"\x01\x01a")
+    tracemalloc.start()
+    try:
+        socket.feed(b"\x00\x00" * 1000)
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(20):
+            socket.feed(b"\x00\x00" * 1000)
+        # a list of them would have grown by 160 kB
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()
+    assert socket.feed(b"\x80\x01b") == [Value("ab")]
 
 
 def test_pings_are_answered_and_messages_masked() -> None:
