@@ -1,5 +1,7 @@
 """SSE as the WHATWG HTML standard says it, with the cases that web-platform-tests' eventsource/ covers."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,12 +107,33 @@ def test_retry_takes_digits_only(line: bytes, expected: int | None) -> None:
     assert decoder.retry == expected
 
 
+HELD = 128 * 1024
+
+
+def peak(start: bytes, piece: bytes) -> int:
+    """Bytes of memory that a decoder takes at most for HELD bytes of something unfinished."""
+    decoder = SseDecoder(2 * HELD)
+    tracemalloc.start()
+    try:
+        decoder.feed(start)
+        for _ in range(HELD // len(piece)):
+            assert decoder.feed(piece) == []
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     "data", [b"data: " + b"x" * 60, b"data: " + b"x" * 30 + b"\ndata: " + b"y" * 30 + b"\n", b": " + b"x" * 60]
 )
 def test_an_oversized_event_ends_the_stream_and_keeps_what_came_before(data: bytes) -> None:
     frames = fed(lambda: SseDecoder(50).feed, b"data: a\n\n" + data + b"\n\ndata: b\n\n")
     assert frames == [Event("a"), Malformed("an event of the stream has more than 50 bytes")]
+
+
+@pytest.mark.parametrize("piece", [b"xy", b"x", b"x" * 16])
+def test_an_unfinished_line_takes_the_memory_of_its_bytes(piece: bytes) -> None:
+    assert peak(b"data: ", piece) < 3 * HELD
 
 
 @given(st.lists(st.tuples(st.text(), st.sampled_from(["", "ping", "error"])), max_size=5), st.data())
