@@ -17,14 +17,13 @@ class SseDecoder:
     `retry` is the reconnection time that the stream last set, in milliseconds.
     """
 
-    __slots__ = ("_bom", "_broken", "_data", "_event", "_id", "_lines", "_max", "_size", "retry")
+    __slots__ = ("_bom", "_broken", "_data", "_event", "_id", "_lines", "_max", "retry")
 
     def __init__(self, max_event: int = MAX_EVENT) -> None:
         self._max = max_event
         self._lines = LineSplitter()
         self._bom: bytes | None = b""
-        self._data: list[str] = []
-        self._size = 0
+        self._data: bytes | bytearray | None = None
         self._event = ""
         self._id = ""
         self.retry: int | None = None
@@ -39,20 +38,24 @@ class SseDecoder:
         frames: list[Frame] = []
         for line in self._lines.feed(data):
             if not line:
-                if self._data:
-                    frames.append(Event("\n".join(self._data), self._event or "message", self._id))
-                    self._data.clear()
-                    self._size = 0
+                if self._data is not None:
+                    frames.append(Event(self._data.decode("utf-8", "replace"), self._event or "message", self._id))
+                    self._data = None
                 self._event = ""
                 continue
             if len(line) > self._max:
                 return self._break(frames)
-            if line.startswith(b"data:"):
+            if line.startswith(b"data:") or line == b"data":
                 value = line[6:] if line.startswith(b" ", 5) else line[5:]
-                self._size += len(value) + 1
-                if self._size > self._max:
+                if self._data is None:
+                    self._data = value
+                else:
+                    # a buffer and no list of lines: an object a line is twenty times the bytes where lines are short
+                    if isinstance(self._data, bytes):
+                        self._data = bytearray(self._data)
+                    self._data += b"\n" + value
+                if len(self._data) >= self._max:
                     return self._break(frames)
-                self._data.append(value.decode("utf-8", "replace"))
             else:
                 self._field(line)
         if self._lines.held > self._max:
@@ -64,9 +67,6 @@ class SseDecoder:
         value = value.removeprefix(b" ")
         if name == b"event":
             self._event = value.decode("utf-8", "replace")
-        elif name == b"data":
-            self._data.append("")
-            self._size += 1
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= MAX_RETRY_DIGITS:

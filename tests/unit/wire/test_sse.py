@@ -124,7 +124,8 @@ def peak(start: bytes, piece: bytes) -> int:
 
 
 @pytest.mark.parametrize(
-    "data", [b"data: " + b"x" * 60, b"data: " + b"x" * 30 + b"\ndata: " + b"y" * 30 + b"\n", b": " + b"x" * 60]
+    "data",
+    [b"data: " + b"x" * 60, b"data: " + b"x" * 30 + b"\ndata: " + b"y" * 30 + b"\n", b": " + b"x" * 60, b"data\n" * 60],
 )
 def test_an_oversized_event_ends_the_stream_and_keeps_what_came_before(data: bytes) -> None:
     frames = fed(lambda: SseDecoder(50).feed, b"data: a\n\n" + data + b"\n\ndata: b\n\n")
@@ -134,6 +135,11 @@ def test_an_oversized_event_ends_the_stream_and_keeps_what_came_before(data: byt
 @pytest.mark.parametrize("piece", [b"xy", b"x", b"x" * 16])
 def test_an_unfinished_line_takes_the_memory_of_its_bytes(piece: bytes) -> None:
     assert peak(b"data: ", piece) < 3 * HELD
+
+
+@pytest.mark.parametrize("line", [b"data: xy\n", b"data:\n", b"data\n"])
+def test_an_unfinished_event_takes_the_memory_of_its_bytes(line: bytes) -> None:
+    assert peak(b"", line) < 3 * HELD
 
 
 @given(st.lists(st.tuples(st.text(), st.sampled_from(["", "ping", "error"])), max_size=5), st.data())
