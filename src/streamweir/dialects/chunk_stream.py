@@ -16,6 +16,12 @@ from streamweir.wire.sse import encode_comment, encode_event
 
 DONE = "[DONE]"
 
+MAX_CHOICES = 1_000
+"""Choices whose finish reasons are kept; OpenAI's own `n` ends at 128. They are kept to the end, and are the peer's."""
+
+MAX_REASON = 100
+"""Characters of a finish reason that are kept; it is a word."""
+
 
 class ChunkDecoder:
     """SSE frames to upstream events. Never raises; the last event is an End, and nothing follows it."""
@@ -89,7 +95,9 @@ class ChunkDecoder:
                 events.append(Note("unknown_keys", extra))
             reason = choice.finish_reason
             if reason and type(reason) is str:
-                self._stop[choice.index if type(choice.index) is int else 0] = reason
+                number = choice.index if type(choice.index) is int else 0
+                if number in self._stop or len(self._stop) < MAX_CHOICES:
+                    self._stop[number] = reason[:MAX_REASON]
         sequence = count(chunk.sequence)
         if self._numbered and sequence is not None:
             events.append(Numbered(sequence, tuple(content)))

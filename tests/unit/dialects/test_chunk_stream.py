@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamweir.dialects import BUILTIN
+from streamweir.dialects.chunk_stream import MAX_CHOICES, MAX_REASON
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.events import Delta, End, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
+from streamweir.wire.frames import Event
 from streamweir.wire.sse import SseDecoder
 from tests.chunkings import fed
 from tests.relays import wire
@@ -206,6 +208,18 @@ def test_how_a_finish_reason_reads(reason: str, status: str) -> None:
     finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
     (end,) = decode("openai", data(finish, b"[DONE]"))
     assert (end.status, end.stop_reasons) == (status, {0: reason})
+
+
+def test_finish_reasons_are_bounded() -> None:
+    decoder = BUILTIN["openai"].decoder(DecodeOptions())
+    for choice in range(MAX_CHOICES * 2):
+        chunk = {"choices": [{"index": choice, "finish_reason": "x" * 1000}]}
+        decoder((Event(json.dumps(chunk)),))
+    (end,) = decoder((Event('{"choices":[{"index":7,"finish_reason":"length"}]}'), Event("[DONE]")))[-1:]
+    assert isinstance(end, End)
+    assert len(end.stop_reasons) == MAX_CHOICES
+    assert max(map(len, end.stop_reasons.values())) == MAX_REASON
+    assert (end.stop_reasons[7], end.status) == ("length", "truncated")
 
 
 def test_counts_are_replaced_and_never_summed() -> None:
