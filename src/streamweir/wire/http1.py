@@ -12,7 +12,8 @@ from typing import Final
 import httptools  # type: ignore[import-untyped,unused-ignore]
 
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of status line and headers; servers commonly send under 2 KiB."""
+"""Bytes of status line and headers, and of what stands between pieces of the body and behind it (trailers, chunk
+extensions); servers commonly send under 2 KiB."""
 
 NOT_IN_A_HEADER: Final = ("\r", "\n", "\0")
 
@@ -55,8 +56,8 @@ class Answer:
     """
 
     __slots__ = (
+        "_bodiless",
         "_body",
-        "_head_bytes",
         "_interim",
         "_parser",
         "complete",
@@ -72,7 +73,7 @@ class Answer:
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
-        self._head_bytes = 0
+        self._bodiless = 0
         self._interim = False
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -91,8 +92,7 @@ class Answer:
             self.trailing = self.trailing or bool(data)
             return b""
         self.started = True
-        if not self.status:
-            self._head_bytes += len(data)
+        self._bodiless += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -106,8 +106,10 @@ class Answer:
             if not self._ended():
                 raise HttpError(f"the answer is not HTTP/1.1: {error}") from None
             self.trailing = True
-        if not self.status and self._head_bytes > MAX_HEAD:
-            raise HttpError(f"the answer's headers have over {MAX_HEAD} bytes")
+        if self._body:
+            self._bodiless = 0
+        elif self._bodiless > MAX_HEAD and not self.complete:
+            raise HttpError(f"the answer's {'trailers' if self.status else 'headers'} have over {MAX_HEAD} bytes")
         return self.salvage()
 
     def _ended(self) -> bool:
@@ -126,7 +128,8 @@ class Answer:
         self.trailing = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.complete:
+        # behind the head these are trailers: the head was acted on, and nothing of them is asked for
+        if self.status:
             return
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
@@ -141,6 +144,7 @@ class Answer:
             self.headers = {}
             return
         self._interim = False
+        self._bodiless = 0
         self.status = status
         self.framed = "content-length" in self.headers or "chunked" in self.headers.get("transfer-encoding", "").lower()
 

@@ -97,6 +97,37 @@ def test_an_endless_head_is_refused() -> None:
             answer.feed(b"X-Padding: " + b"x" * 100 + b"\r\n")
 
 
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+
+@pytest.mark.parametrize("piece", [b"X: y\r\n", b"X: " + b"y" * 1000, b"5;" + b"a=b;" * 100])
+def test_endless_trailers_are_refused(piece: bytes) -> None:
+    answer = Answer()
+    assert answer.feed(CHUNKED) == b"hello"
+    if piece.startswith(b"X"):
+        answer.feed(b"0\r\n")
+    with pytest.raises(HttpError):
+        for _ in range(MAX_HEAD // len(piece) + 2):
+            answer.feed(piece)
+    assert "x" not in answer.headers
+
+
+def test_trailers_change_no_header() -> None:
+    answer = Answer()
+    answer.feed(CHUNKED + b"0\r\nTransfer-Encoding: x\r\nRetry-After: 5\r\n\r\n")
+    assert answer.complete
+    assert answer.headers == {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
+
+
+def test_a_long_body_in_small_chunks_is_no_head() -> None:
+    answer, got = Answer(), 0
+    answer.feed(CHUNKED)
+    for _ in range(MAX_HEAD):
+        for piece in (b"1;x=yyyyyy\r\n", b"a", b"\r\n"):
+            got += len(answer.feed(piece))
+    assert got == MAX_HEAD
+
+
 def test_a_request() -> None:
     assert encode_request("POST", "/a?b=c", "h:1", [("X", "y")], b"{}") == (
         b"POST /a?b=c HTTP/1.1\r\nHost: h:1\r\nX: y\r\nContent-Length: 2\r\n\r\n{}"
