@@ -152,7 +152,8 @@ def from_gc(text: str, profile: str, where: str) -> Layer:
     """What the gc CLI's configuration gives; its section `profile` in any case. Raises ConfigError."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # besides its own error, tomllib lets through those of a number of thousands of digits and of depth
         raise ConfigError(f"{where} is not TOML: {error}") from None
     for name, table in tables.items():
         if name.lower() == profile.lower() and isinstance(table, dict):
@@ -168,7 +169,7 @@ def from_archy(text: str, where: str) -> Layer:
     if text.lstrip().startswith("{"):
         try:
             return _layer(msgspec.json.decode(text, type=dict[str, Any]), ARCHY_KEYS, where)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise ConfigError(f"{where} is not JSON: {error}") from None
     pairs: dict[str, Any] = {}
     for line in text.splitlines():

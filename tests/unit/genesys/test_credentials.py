@@ -77,6 +77,17 @@ def test_an_env_file_that_is_none_names_the_line(text: str, line: int) -> None:
         parse_env(text, ".env")
 
 
+@pytest.mark.parametrize("text", ["x = " + "[" * 5000, "x = " + "{a=" * 5000, "x = " + "9" * 5000, "x = 2021-02-30"])
+def test_a_gc_file_that_no_parser_takes(text: str) -> None:
+    with pytest.raises(ConfigError, match="gc is not TOML"):
+        from_gc(text, "DEFAULT", "gc")
+
+
+def test_an_archy_file_that_no_parser_takes() -> None:
+    with pytest.raises(ConfigError, match="archy is not JSON"):
+        from_archy('{"a":' * 5000, "archy")
+
+
 def test_the_gc_clis_file() -> None:
     layer = from_gc(GC, "default", "~/.gc/config.toml")
     assert values(layer) == {"region": "usw2.pure.cloud", "client_id": "gc-id", "client_secret": "gc-secret"}
