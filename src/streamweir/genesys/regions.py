@@ -52,7 +52,10 @@ def hosts_of_region(text: str) -> Hosts:
     `localhost[:port]` means plain http. Raises ConfigError for a name without a dot that is no region.
     """
     given = text.strip().rstrip("/")
-    domain = (urlsplit(given).netloc if "://" in given else given).lower()
+    try:
+        domain = (urlsplit(given).netloc if "://" in given else given).lower()
+    except ValueError as error:
+        raise ConfigError(f"region {text!r} is not a host: {error}") from None
     host = domain.partition(":")[0]
     if host in ("localhost", "127.0.0.1"):
         return Hosts(f"http://{domain}", f"http://{domain}", domain)
@@ -71,7 +74,10 @@ def hosts_of_region(text: str) -> Hosts:
 def hosts_of_base_url(text: str) -> Hosts:
     """A full base URL is taken as is, for the gateway and for its token endpoint alike."""
     url = text.strip().rstrip("/")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"base URL {text!r} is not a URL: {error}") from None
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
         raise ConfigError(f"base URL {text!r} is not a URL: give one such as http://127.0.0.1:8788")
     return Hosts(url, url)

@@ -50,6 +50,14 @@ def test_a_typo_in_a_region_gets_a_suggestion() -> None:
         hosts_of_base_url("127.0.0.1:8788")
 
 
+@pytest.mark.parametrize("text", ["https://[", "https://a]b", "https://[::1", "http://a\u2100b"])
+def test_a_url_that_cannot_be_split_is_a_mistake_in_the_configuration(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a"):
+        hosts_of_region(text)
+    with pytest.raises(ConfigError, match="is not a URL"):
+        hosts_of_base_url(text)
+
+
 def test_login_forms() -> None:
     hosts = hosts_of_region("usw2.pure.cloud")
     platform = token_request("platform", hosts, "id", "s:e", ("a",), None)
