@@ -12,7 +12,7 @@ from streamweir.genesys.credentials import Layer, from_archy, from_environment, 
 
 GC = ".gc/config.toml"
 ARCHY = ".archy_config"
-GC_PROFILE = "GENESYSCLOUD_PROFILE"
+GC_PROFILE = "STREAMWEIR_GC_PROFILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,7 @@ class Outside:
 
     def below(self, *own: Layer) -> Layer:
         """The settings of `own` with what is outside below them. A file's credentials go to its own region only."""
-        known = merge([*own, *self.variables])
-        place: Layer = {setting: known[setting] for setting in ("region", "base_url") if setting in known}
+        place = merge([*own, *self.variables, *self.files])
         return merge([*own, *self.variables, *(only_at_home(layer, place) for layer in self.files)])
 
 

@@ -27,7 +27,7 @@ from streamweir.errors import ConfigError
 from streamweir.flows.backoff import RetryPolicy
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
 from streamweir.genesys.credentials import NAMES, Found, Layer
-from streamweir.genesys.regions import DEFAULT_REGION, Hosts, hosts_of_base_url, hosts_of_region
+from streamweir.genesys.regions import DEFAULT_REGION, Hosts, checked_url, hosts_of_base_url, hosts_of_region
 from streamweir.stages.limits import TimeLimits
 
 ARGUMENT = "argument"
@@ -119,7 +119,7 @@ def upstream_settings(
         client_secret=values.get("client_secret"),
         bearer=bearer,
         login=table.login,
-        token_url=table.token_url,
+        token_url=checked_url(table.token_url, "token_url") if table.token_url else None,
         token_store=table.token_store,
         token_key=outside.environ.get("STREAMWEIR_TOKEN_KEY"),
         path=table.path,

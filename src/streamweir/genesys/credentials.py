@@ -89,14 +89,17 @@ def merge(layers: Sequence[Layer]) -> Layer:
                 continue
             if setting == "client_secret" and _of_another(layer, before):
                 continue
-            if setting == "access_token" and "client_id" in before and "client_secret" in before:
+            if setting == "access_token" and _of_another(layer, before, unsaid=True):
                 continue
             out[setting] = found
     return out
 
 
 def only_at_home(layer: Layer, place: Layer) -> Layer:
-    """A file's layer, where its credentials may go: to its own region, or where no source names another place."""
+    """A file's layer, where its credentials may go: to its own region, or where no source names a place.
+
+    `place` holds the region or the base URL that wins over all sources, this one and the other files included.
+    """
     region, asked = layer.get("region"), place.get("region")
     if "base_url" in place:
         return {}
@@ -183,10 +186,15 @@ def _layer(values: Mapping[str, Any], keys: Mapping[str, str], where: str) -> La
     return {setting: Found(str(value), f"{where} {key}") for key, setting in keys.items() if (value := values.get(key))}
 
 
-def _of_another(layer: Layer, before: Layer) -> bool:
-    """Whether a layer's secret belongs to another client id than the one that won."""
+def _of_another(layer: Layer, before: Layer, unsaid: bool = False) -> bool:
+    """Whether a layer's secret belongs to another client id than the one that won; `unsaid` where it names none.
+
+    A secret without an id is the other half of an id that stands elsewhere; a token is whole, and says not whose it is.
+    """
     mine, won = layer.get("client_id"), before.get("client_id")
-    return mine is not None and won is not None and mine.value != won.value
+    if won is None:
+        return False
+    return unsaid if mine is None else mine.value != won.value
 
 
 def _family(name: str) -> str:

@@ -35,6 +35,10 @@ REGIONS: Final[dict[str, str]] = {
 """Region name to domain. Source: the official SDKs and the gc CLI."""
 
 DEFAULT_REGION: Final = "us-east-1"
+NO_USER: Final = (
+    "the {} holds a user name or a password: take them out, since a URL is shown in messages and reports; "
+    "give client_id and client_secret, api_key_env, or an Authorization in headers"
+)
 LABELS: Final = ("api.", "login.", "apps.", "streaming.")
 
 
@@ -56,6 +60,8 @@ def hosts_of_region(text: str) -> Hosts:
         domain = (urlsplit(given).netloc if "://" in given else given).lower()
     except ValueError as error:
         raise ConfigError(f"region {text!r} is not a host: {error}") from None
+    if "@" in domain:
+        raise ConfigError(NO_USER.format("region"))
     host = domain.partition(":")[0]
     if host in ("localhost", "127.0.0.1"):
         return Hosts(f"http://{domain}", f"http://{domain}", domain)
@@ -73,11 +79,19 @@ def hosts_of_region(text: str) -> Hosts:
 
 def hosts_of_base_url(text: str) -> Hosts:
     """A full base URL is taken as is, for the gateway and for its token endpoint alike."""
+    url = checked_url(text, "base URL")
+    return Hosts(url, url)
+
+
+def checked_url(text: str, name: str) -> str:
+    """A URL without the slashes at its end. Raises ConfigError, with its `name`, for one that is none."""
     url = text.strip().rstrip("/")
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigError(f"base URL {text!r} is not a URL: {error}") from None
+        raise ConfigError(f"{name} {text!r} is not a URL: {error}") from None
+    if "@" in parts.netloc:
+        raise ConfigError(NO_USER.format(name))
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
-        raise ConfigError(f"base URL {text!r} is not a URL: give one such as http://127.0.0.1:8788")
-    return Hosts(url, url)
+        raise ConfigError(f"{name} {text!r} is not a URL: give one such as http://127.0.0.1:8788")
+    return url

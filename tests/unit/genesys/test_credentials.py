@@ -162,8 +162,36 @@ def test_a_files_credentials_go_to_its_own_region_only(home: Path, place: dict[s
     assert of(resolved(home, {}, region="api.usw2.pure.cloud"))[0] == "gc-id"
 
 
+def test_one_files_credentials_do_not_go_to_the_region_of_another(home: Path) -> None:
+    (home / ".gc" / "config.toml").write_text('[default]\nenvironment = "usw2.pure.cloud"\n')
+    with pytest.raises(ConfigError, match="credentials are missing: client_id and client_secret"):
+        resolved(home, {})
+    (home / ".gc" / "config.toml").write_text('[default]\nclient_credentials = "gc-id"\nclient_secret = "s"\n')
+    assert of(resolved(home, {}))[:2] == ("a-id", "https://api.mypurecloud.de")
+
+
+def test_no_token_from_elsewhere_goes_where_an_upstreams_own_client_does(home: Path, tmp_path: Path) -> None:
+    config = tmp_path / "streamweir.toml"
+    config.write_text('[upstreams.g]\nregion = "mypurecloud.jp"\nclient_id = "own"\n')
+    foreign = {"GENESYSCLOUD_ACCESS_TOKEN": "foreign", "GENESYSCLOUD_OAUTHCLIENT_SECRET": "half"}
+    client = resolved(home, foreign, config=str(config), model="m")
+    assert (client.settings.bearer, client.settings.client_secret) == (None, "half")
+    with pytest.raises(ConfigError, match="credentials are missing: client_secret"):
+        resolved(home, {"STREAMWEIR_ACCESS_TOKEN": "foreign"}, config=str(config), model="m")
+    # a family of variables that names the same client is that client's
+    same = {"GENESYSCLOUD_ACCESS_TOKEN": "its", "GENESYSCLOUD_OAUTHCLIENT_ID": "own"}
+    assert resolved(home, same, config=str(config), model="m").settings.bearer == "its"
+
+
+@pytest.mark.parametrize("place", [{"base_url": "https://u:hunter2@api.example"}, {"region": "https://u:hunter2@x.y"}])
+def test_a_url_with_a_password_is_refused_and_not_shown(home: Path, place: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="holds a user name or a password") as refused:
+        resolved(home, {}, client_id="i", client_secret="s", **place)
+    assert "hunter2" not in str(refused.value)
+
+
 def test_a_profile_of_the_gc_cli(home: Path) -> None:
-    client = resolved(home, {"GENESYSCLOUD_PROFILE": "other"})
+    client = resolved(home, {"STREAMWEIR_GC_PROFILE": "other"})
     assert (client.settings.bearer, client.settings.hosts.region) == ("gc-token", "mypurecloud.ie")
 
 
