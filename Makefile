@@ -50,6 +50,7 @@ lint: .venv/dev
 	$(BIN)/mypy
 	@test -x node_modules/.bin/pyright || { echo "pyright is missing: run 'make deps'" >&2; exit 1; }
 	node_modules/.bin/pyright
+	node_modules/.bin/tsc -p .
 
 check: lint
 	STREAMWEIR_REQUIRE_ALL=1 $(BIN)/python -m pytest

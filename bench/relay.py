@@ -39,13 +39,16 @@ FRAMINGS: dict[str, Callable[[], Any]] = {
 
 def relay(dialect: str, encode: Callable[[Any], Any]) -> Relay[Any]:
     return Relay(
-        Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
         Attempt(
-            FRAMINGS[BUILTIN[dialect].framing](), BUILTIN[dialect].decoder(DecodeOptions()), Integrity(), sent_at=0.0
+            FRAMINGS[BUILTIN[dialect].framing](),
+            BUILTIN[dialect].decoder(DecodeOptions()),
+            Integrity(),
+            Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
+            TimeLimits(),
+            sent_at=0.0,
         ),
         release=release_unguarded(request_id="r", model="m", dialect=dialect),
         encode=encode,
-        limits=TimeLimits(),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from streamweir import AsyncGateway
 from streamweir.config import load_text
-from streamweir.server.app import Server
+from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 
 # the same examples in every run, and new ones in `make soak`: a finding belongs to a change, not to the weather
@@ -77,7 +77,7 @@ def needs(*tools: str) -> dict[str, str]:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("GENESYS", "OPENAI_")) or (
-            name.startswith("STREAMWEIR_") and name not in ("STREAMWEIR_REQUIRE_ALL", "STREAMWEIR_SOAK")
+            name.startswith("STREAMWEIR_") and name not in ("STREAMWEIR_REQUIRE_ALL", "STREAMWEIR_SOAK", "STREAMWEIR_SCREENSHOTS")
         ):
             monkeypatch.delenv(name)
     # a developer's own credentials are none of the tests' business

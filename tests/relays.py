@@ -6,6 +6,7 @@ from typing import Any
 from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.events import End, Upstream
+from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
 from streamweir.relay import Attempt, Relay
 from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import TimeLimits
@@ -21,9 +22,18 @@ def framing(dialect: str) -> Any:
     return kinds[BUILTIN[dialect].framing]()
 
 
-def attempt(dialect: str, **options: Any) -> Attempt:
+def attempt(
+    dialect: str, limits: TimeLimits = TimeLimits(), policy: AgainPolicy = NOTHING_FOLLOWS, **options: Any
+) -> Attempt:
     return Attempt(
-        framing(dialect), BUILTIN[dialect].decoder(DecodeOptions(**options)), Integrity(), sent_at=0.0, attempts=0
+        framing(dialect),
+        BUILTIN[dialect].decoder(DecodeOptions(**options)),
+        Integrity(),
+        Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
+        limits,
+        sent_at=0.0,
+        policy=policy,
+        attempts=0,
     )
 
 
@@ -35,12 +45,9 @@ def relay(
     **options: Any,
 ) -> Relay[Any]:
     return Relay(
-        Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
-        attempt(dialect, **options),
+        attempt(dialect, limits, policy or NOTHING_FOLLOWS, **options),
         release=release_unguarded(request_id="r", model="m", dialect=dialect),
         encode=encode,
-        limits=limits,
-        policy=policy,
     )
 
 

@@ -23,6 +23,9 @@ Duration = float | str
 
 FILE = "streamweir.toml"
 LIMITS = ("connect", "first_token_timeout", "idle_timeout", "inactivity_timeout", "deadline")
+MIN_HEARTBEAT = 0.1
+"""Seconds. More often, heartbeats would be traffic of their own."""
+
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 RESERVED = ("guards", "live", "webhooks", "vectors")
 """Sections that the interface names and this version does not have yet."""
@@ -81,6 +84,7 @@ class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     prompt_id: str | None = None
     context_window: int | None = None
     on_overflow: Literal["reject", "slide"] = "reject"
+    fallback: list[str] = []
     on_cut: OnCut | None = None
     on_gaps: OnGaps | None = None
     max_restarts: int | None = None
@@ -92,11 +96,26 @@ class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     deadline: Duration | None = None
 
 
+class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of `server.keys`: an API key by its hash, and what it may do. `profiles` empty: all."""
+
+    name: str
+    sha256: str
+    profiles: list[str] = []
+    admin: bool = False
+
+
 class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """`[server]`."""
 
     default_profile: str | None = None
+    keys: list[KeyTable] = []
     origins: list[str] = []
+    trusted_proxies: list[str] = []
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    commit_after: Duration = 10.0
+    heartbeat: Duration = 15.0
     body_limit: int = 4 * 1024 * 1024
 
 
@@ -148,7 +167,32 @@ def load_text(text: str, where: str = FILE) -> Config:
         time_limits(upstream, TimeLimits(), f"{where}: upstreams.{name}")
     for name, profile in config.profiles.items():
         time_limits(profile, TimeLimits(), f"{where}: profiles.{name}")
+        for other in profile.fallback:
+            if other not in config.profiles or other == name:
+                others = tuple(one for one in config.profiles if one != name)
+                raise ConfigError(f"{where}: profiles.{name}.fallback names {other!r}, {among(other, others)}")
+    _check_server(config, f"{where}: server")
     return config
+
+
+def _check_server(config: Config, where: str) -> None:
+    server = config.server
+    seconds(server.commit_after, f"{where}.commit_after")
+    if seconds(server.heartbeat, f"{where}.heartbeat") < MIN_HEARTBEAT:
+        raise ConfigError(f"{where}.heartbeat is {server.heartbeat!r}: it must be at least {MIN_HEARTBEAT} s")
+    if (server.tls_cert is None) != (server.tls_key is None):
+        raise ConfigError(f"{where}: tls_cert and tls_key belong together: give both, or none")
+    names: set[str] = set()
+    for number, key in enumerate(server.keys):
+        at = f"{where}.keys[{number}]"
+        if not key.name or key.name in names:
+            raise ConfigError(f"{at}.name is {key.name!r}: each key needs a name of its own")
+        names.add(key.name)
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", key.sha256):
+            raise ConfigError(f"{at}.sha256 is no SHA-256 in hex: `streamweir keys new {key.name}` makes a key and it")
+        for profile in key.profiles:
+            if profile not in config.profiles:
+                raise ConfigError(f"{at}.profiles names {profile!r}, {among(profile, config.profiles)}")
 
 
 def load_file(path: str | os.PathLike[str]) -> Config:
@@ -217,6 +261,11 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
         elif isinstance(value, dict) and not path:
             inner = ServerTable if key == "server" else RecordsTable
             _known_keys(cast("dict[str, Any]", value), inner, where, f"{key}.")
+        elif key == "keys" and isinstance(value, list):
+            entries: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            for number, entry in enumerate(entries):
+                if isinstance(entry, dict):
+                    _known_keys(cast("dict[str, Any]", entry), KeyTable, where, f"{path}keys[{number}].")
 
 
 def among(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

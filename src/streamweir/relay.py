@@ -1,6 +1,6 @@
 """One object carries one stream from the upstream's body bytes to whatever its sink takes. Pure and synchronous.
 
-    relay = Relay(identity, ...)
+    relay = Relay(attempt, ...)
     out = relay.start(now)              # the events before the first byte
     out = relay.feed(data, now)         # once per socket read
     out = relay.tick(now)               # when the time that `relay.due(now)` named has come
@@ -54,13 +54,17 @@ class Decode(Protocol):
 class Attempt(msgspec.Struct, frozen=True):
     """What belongs to one answer of the upstream, and to the requests that led to it.
 
-    `received` counts bytes of the answer that were read before the relay saw it.
+    `received` counts bytes of the answer that were read before the relay saw it, `attempts` all requests of the call.
+    Whose answer it is (`identity`, `limits`, `policy`) changes only where another profile is asked instead.
     """
 
     framing: Framing
     decode: Decode
     integrity: Integrity
+    identity: Identity
+    limits: TimeLimits
     sent_at: float
+    policy: AgainPolicy = NOTHING_FOLLOWS
     attempts: int = 1
     received: int = 0
     correlation_id: str | None = None
@@ -90,20 +94,18 @@ class Relay(Generic[Out]):
 
     def __init__(
         self,
-        identity: Identity,
         attempt: Attempt,
         *,
         release: Stage[Upstream, Released | End],
         encode: Callable[[Sequence[Released]], Out],
-        limits: TimeLimits,
-        policy: AgainPolicy | None = None,
     ) -> None:
         self._encode = encode
-        self._policy = policy if policy is not None and policy != NOTHING_FOLLOWS else None
-        self._limits = Limits(limits, identity.called_at, attempt.sent_at)
-        self._measure = Measure(identity.called_at)
+        self._policy = attempt.policy if attempt.policy != NOTHING_FOLLOWS else None
+        called_at = attempt.identity.called_at
+        self._limits = Limits(attempt.limits, called_at, attempt.sent_at)
+        self._measure = Measure(called_at)
         self._release = release
-        self._conclude = Conclude(identity)
+        self._conclude = Conclude(attempt.identity)
         self._overlap: Overlap | None = None
         self._numbers: IntegrityReport | None = None
         self._tools = False
@@ -116,7 +118,7 @@ class Relay(Generic[Out]):
         self._framing = attempt.framing
         self._decode = attempt.decode
         self._integrity = attempt.integrity
-        self._conclude.attempts += attempt.attempts
+        self._conclude.attempts = attempt.attempts
         self._conclude.received += attempt.received
         self._conclude.correlation_id = attempt.correlation_id or self._conclude.correlation_id
 
@@ -163,6 +165,10 @@ class Relay(Generic[Out]):
         self.again = None
         numbers = self._integrity.report()
         self._begin(attempt)
+        if again.kind == "fallback":
+            self._policy = attempt.policy if attempt.policy != NOTHING_FOLLOWS else None
+            self._limits.limits = attempt.limits
+            self._conclude.identity = attempt.identity
         self._limits.reopen(attempt.sent_at)
         self._measure.reopen()
         told: tuple[Upstream, ...] = ()
@@ -185,7 +191,7 @@ class Relay(Generic[Out]):
             return self._encode(())
         self.again = None
         self._policy = None
-        self._conclude.attempts += attempts
+        self._conclude.attempts = attempts
         end = again.end
         if end.message:
             end = msgspec.structs.replace(end, message=f"{end.message}; a new request failed too: {error.message}")

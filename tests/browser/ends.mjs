@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { chromium } from "playwright-core";
 
-const PAGES = new URL("../../src/streamweir/server/console/", import.meta.url);
+const SERVER = new URL("../../src/streamweir/server/", import.meta.url);
 const KINDS = { html: "text/html", css: "text/css", js: "text/javascript" };
 const token = (content) => `data: ${JSON.stringify({ type: "token", content, index: 0 })}\n\n`;
 const last = (message) => `data: ${JSON.stringify(message)}\n\n`;
@@ -38,9 +38,9 @@ const server = createServer((request, response) => {
   const path = request.url.split("?")[0];
   if (path === "/v1/models") return response.end('{"data":[{"id":"p"}]}');
   if (path !== "/api/llm/stream") {
-    const name = path.slice("/console/".length) || "index.html";
+    const name = path === "/console/" ? "console/index.html" : path.slice(1);
     response.setHeader("Content-Type", KINDS[name.split(".")[1]]);
-    return response.end(readFileSync(new URL(name, PAGES)));
+    return response.end(readFileSync(new URL(name, SERVER)));
   }
   const [parts, leave] = scripted;
   request.resume();

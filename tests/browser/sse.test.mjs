@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { SseParser } from "../../src/streamweir/server/console/sse.js";
+import { SseParser } from "../../src/streamweir/server/static/streamweir.js";
 
 const CASES = [
   ["one", "data: a\n\n", ["a"]],

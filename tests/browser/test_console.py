@@ -32,16 +32,18 @@ async def run(*command: str) -> str:
         ("length", "truncated", "token limit", SCRIPTS["complaint"]),
     ],
 )
+@pytest.mark.parametrize("over", ["fetch", "websocket"])
 async def test_a_reply_grows_and_ends_honestly(
-    simulator: RunningSimulator, profile: str, state: str, label: str, text: str
+    simulator: RunningSimulator, profile: str, state: str, label: str, text: str, over: str
 ) -> None:
     tools = needs("node", "chromium")
     needs("pyright")  # comes with playwright-core from the same `npm ci`
     proxy = await started_proxy(
         simulator, {"support": "sim:none?rate=40", "cut": "sim:cut?at=8&rate=20", "length": "sim:length?rate=100"}
     )
-    url = f"{proxy.url}/console?profile={profile}&prompt=I+have+a+complaint&autostart=1"
-    picture = [os.environ["SCREENSHOT"]] if "SCREENSHOT" in os.environ else []
+    url = f"{proxy.url}/console?profile={profile}&prompt=I+have+a+complaint&over={over}&autostart=1"
+    folder = os.environ.get("STREAMWEIR_SCREENSHOTS")
+    picture = [f"{folder}/console-{profile}-{over}.png"] if folder else []
     seen = json.loads(await run(tools["node"], str(HERE / "console.mjs"), tools["chromium"], url, *picture))
     await proxy.stop()
     assert seen["errors"] == []

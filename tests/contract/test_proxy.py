@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from streamweir.server.app import Server
+from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS, tokens_of
 from streamweir.wire.sse import SseDecoder

@@ -8,7 +8,7 @@ import pytest
 
 from streamweir.config import load_text
 from streamweir.dialects import BUILTIN
-from streamweir.server.app import Server
+from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS
 from streamweir.wire.sse import SseDecoder

@@ -130,7 +130,6 @@ def test_the_oracle_knows_a_recording() -> None:
         assert len(report.text) > 20
 
 
-@pytest.mark.xfail(raises=(AttributeError, TypeError), strict=True, reason="carried keys overwrite the face's own")
 @pytest.mark.parametrize(
     "choice",
     [

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import openai
 import pytest
 
-from streamweir.server.app import Server
+from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS, tokens_of
 from tests.conftest import started_proxy

@@ -104,11 +104,11 @@ def test_where_the_new_request_fails_the_stream_ends_as_its_reply_had() -> None:
     stream.start([Opened()], 1.0)
     stream.feed(wire("openai", deltas("half a")), 2.0)
     stream.end("eof", 3.0)
-    events = stream.give_up(APIConnectionError("nobody there"), 3, [Note("x")], 4.0)
+    events = stream.give_up(APIConnectionError("nobody there"), 4, [Note("x")], 4.0)
     assert isinstance(events[-1], Ended)
     assert stream.report.status == "interrupted"
     assert stream.report.error.message.endswith("a new request failed too: nobody there")
-    assert (stream.report.text, stream.report.attempts) == ("half a ", 3)
+    assert (stream.report.text, stream.report.attempts) == ("half a ", 4)
 
 
 @pytest.mark.parametrize("cause", ["cancelled", "client_gone", "draining"])

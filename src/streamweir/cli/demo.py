@@ -56,7 +56,7 @@ def command(once: bool, port: int, no_browser: bool) -> None:
 
 
 async def _demo(once: bool, port: int, no_browser: bool) -> int:
-    from streamweir.server.app import Server
+    from streamweir.server.life import Server
     from streamweir.simulator.app import RunningSimulator
 
     simulator = RunningSimulator()

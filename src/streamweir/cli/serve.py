@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Mapping
 
 import click
 
 from streamweir.cli.exits import say
 from streamweir.cli.run import run
-from streamweir.config import FILE, find_config
+from streamweir.config import FILE, Config, find_config
 from streamweir.errors import ConfigError
 
 DEFAULT_PORT = 8787
@@ -22,24 +23,38 @@ GC_THRESHOLD = 20_000
 @click.option("-c", "--config", metavar="FILE", help=f"configuration (default: STREAMWEIR_CONFIG, then ./{FILE})")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), help=f"default: STREAMWEIR_PORT, then PORT, then {DEFAULT_PORT}")
+@click.option("--quiet", is_flag=True, help="write no line a stream")
 @click.option("--insecure", is_flag=True, help="listen beyond this machine although nobody is asked for a key")
-def command(config: str | None, host: str, port: int | None, insecure: bool) -> None:
-    """Serve the profiles of a configuration to browsers and OpenAI clients.
+def command(config: str | None, host: str, port: int | None, quiet: bool, insecure: bool) -> None:
+    """Serve the profiles of a configuration to browsers, OpenAI clients and the AI SDK.
 
-    Routes: POST /api/llm/stream, POST /v1/chat/completions, GET /v1/models, /healthz, /console.
+    Routes: POST /api/llm/stream, GET /ws, POST /v1/chat/completions, POST /v1/responses, GET /v1/models,
+    POST /api/chat, POST /api/llm/tickets, /console, /static/streamweir.js, /openapi.json, /asyncapi.json, /healthz,
+    /version.
+
+    SIGHUP reads the configuration again; streams that run keep the one they began with. A line of JSON on stderr says
+    how each stream ended.
     """
-    from streamweir.server.app import check_host, serve
+    from streamweir.server.life import LOOPBACK, Server, check_host, serve
+    from streamweir.server.log import told
 
-    found = find_config(config, os.environ)
-    if found is None:
-        raise ConfigError(f"no configuration: make {FILE} with an upstream and a profile, or give --config FILE")
-    check_host(host, insecure)
+    def read() -> tuple[Config, Mapping[str, str]]:
+        found = find_config(config, os.environ)
+        if found is None:
+            raise ConfigError(f"no configuration: make {FILE} with an upstream and a profile, or give --config FILE")
+        return found, os.environ
+
+    found, environ = read()
+    check_host(host, found, insecure)
+    server = Server(found, environ, host, _port(port), told=None if quiet else told)
     # what is loaded by now stays: the collector need not walk it again and again
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     say("no guard in this version: text passes unread")
-    run(serve(found, os.environ, host, _port(port), say))
+    if host not in LOOPBACK and found.server.tls_cert is None:
+        say("without server.tls_cert keys and text travel in clear: set it, or put something with TLS in front")
+    run(serve(server, read, say, insecure=insecure))
 
 
 def _port(given: int | None) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, cast
 
 import msgspec
 
-from streamweir.client.exchange import Opening
+from streamweir.client.opening import Opening
 from streamweir.client.recorded import settings_of
 from streamweir.client.recording import Recording
 from streamweir.client.resolve import Client

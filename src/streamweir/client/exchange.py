@@ -6,23 +6,21 @@ The shells (upstream.py with asyncio, blocking.py without) send what this gives 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from streamweir.client.opening import Opening
 from streamweir.client.origin import origin_of
 from streamweir.client.settings import UpstreamSettings
-from streamweir.dialects.ends import DecodeOptions
 from streamweir.errors import (
     APIConnectionError,
     ProtocolError,
     RequestError,
     StreamError,
-    StreamweirError,
 )
-from streamweir.events import Limits, Opened, Released, Upstream
+from streamweir.events import Limits, Opened, Released
 from streamweir.flows.backoff import parse_retry_after
-from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy, without_restart
 from streamweir.flows.handshake import Failure, deadline_error
 from streamweir.genesys.refusals import CORRELATION_ID, rate_limit, refusal
 from streamweir.relay import Attempt, Framing, Relay
@@ -33,7 +31,7 @@ from streamweir.stages.limits import SENTENCES, TimeLimits
 from streamweir.stages.release import release_unguarded
 from streamweir.stages.report import Identity
 from streamweir.tokens import counter
-from streamweir.window import fit, window_of
+from streamweir.window import fit, prompt_text, window_of
 from streamweir.wire.http1 import Answer, encode_head, with_body
 from streamweir.wire.ndjson import NdjsonDecoder
 from streamweir.wire.sse import SseDecoder
@@ -56,53 +54,6 @@ STREAM_TYPES = frozenset(
 
 SHOWN = 200
 """Characters of an unexpected message that an error repeats."""
-
-
-class Opening(msgspec.Struct):
-    """A handshake: what is asked for, and then a connection whose body follows, or an error, and the events on the way.
-
-    `called_at` is on the monotonic clock, `started_at` the same moment in seconds since the epoch. `after` is the
-    failure behind which the request is sent again. `connection` is the shell's own, `socket` the frames of an upgraded
-    one. `failures` counts what was retried already.
-    """
-
-    request: Request
-    limits: TimeLimits
-    called_at: float
-    started_at: float
-    again: AgainPolicy = NOTHING_FOLLOWS
-    decode: DecodeOptions | None = None
-    window: int | None = None
-    on_overflow: Literal["reject", "slide"] = "reject"
-    after: Failure | None = None
-    failures: int = 0
-    sent_at: float = 0.0
-    events: list[Upstream] = []
-    attempts: int = 0
-    connection: Any = None
-    socket: WebSocket | None = None
-    correlation_id: str | None = None
-    error: StreamweirError | None = None
-
-
-def next_opening(relay: Relay[Any], before: Opening) -> Opening:
-    """The handshake that a relay asks for behind the one it had."""
-    again = relay.again
-    after = None
-    if again is not None and again.kind == "retry":
-        after = Failure("ambiguous", APIConnectionError(again.end.message or "nothing came", code=again.end.code))
-    return Opening(
-        relay.follow_up(before.request),
-        before.limits,
-        before.called_at,
-        before.started_at,
-        window=before.window,
-        on_overflow=before.on_overflow,
-        again=before.again,
-        decode=before.decode,
-        after=after,
-        failures=before.failures,
-    )
 
 
 class Exchange:
@@ -136,6 +87,11 @@ class Exchange:
             return msgspec.json.encode(self.dialect.encode_body(request, bounds))
         except (TypeError, UnicodeEncodeError) as error:
             raise RequestError(f"the request cannot be written as JSON: {error}") from None
+
+    def prompt_tokens(self, opening: Opening) -> int:
+        """The tokens of the prompt as it will be sent, or an upper estimate. Raises ContextWindowExceeded."""
+        request = self._windowed(opening.request, opening)
+        return counter(request.model)(prompt_text(request.messages)).tokens
 
     def _windowed(self, request: Request, opening: Opening) -> Request:
         if opening.window is None and not self.dialect.counted:
@@ -234,9 +190,29 @@ class Exchange:
             decode=self.dialect.decoder(opening.decode or settings.decode),
             integrity=Integrity(failing=opening.again.on_gaps != "ignore", max_gap_ratio=settings.max_gap_ratio),
             sent_at=opening.sent_at or opening.called_at,
-            attempts=opening.attempts,
+            attempts=opening.before + opening.attempts,
             received=len(opening.socket.unread) if opening.socket is not None else 0,
             correlation_id=opening.correlation_id or (opening.error.correlation_id if opening.error else None),
+            identity=self.identity(opening),
+            limits=opening.limits,
+            policy=opening.again,
+        )
+
+    def identity(self, opening: Opening) -> Identity:
+        """Who a stream is that this upstream answers."""
+        request = opening.request
+        return Identity(
+            request_id=request.request_id,
+            dialect=self.dialect.name,
+            model=request.model,
+            started_at=opening.started_at,
+            called_at=opening.called_at,
+            prompt_bytes=request.prompt_bytes,
+            profile=opening.profile,
+            region=self.settings.hosts.region,
+            prompt_id=request.prompt_id,
+            conversation_id=request.conversation_id,
+            choices=opening.choices,
         )
 
     def relay(
@@ -244,36 +220,13 @@ class Exchange:
         opening: Opening,
         encode: Callable[[Sequence[Released]], Out],
         now: float,
-        *,
-        profile: str | None = None,
-        choices: int = 1,
-        withdraw: bool = True,
     ) -> tuple[Relay[Out], Out]:
-        """The relay for what was opened, and what its start gives: the events so far; the end, where it was refused.
-
-        `withdraw` says that text can be taken back where it goes to, so that a reply may start again.
-        """
+        """The relay for what was opened, and what its start gives: the events so far; the end, where it was refused."""
         request, dialect = opening.request, self.dialect
-        identity = Identity(
-            request_id=request.request_id,
-            dialect=dialect.name,
-            model=request.model,
-            started_at=opening.started_at,
-            called_at=opening.called_at,
-            prompt_bytes=request.prompt_bytes,
-            profile=profile,
-            region=self.settings.hosts.region,
-            prompt_id=request.prompt_id,
-            conversation_id=request.conversation_id,
-            choices=choices,
-        )
         relay = Relay(
-            identity,
             self.attempt(opening),
             release=release_unguarded(request_id=request.request_id, model=request.model, dialect=dialect.name),
             encode=encode,
-            limits=opening.limits,
-            policy=None if choices > 1 else opening.again if withdraw else without_restart(opening.again),
         )
         if opening.error is not None:
             opening.error.correlation_id = opening.error.correlation_id or opening.correlation_id

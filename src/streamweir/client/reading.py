@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from streamweir.client.callbacks import Callbacks
-from streamweir.client.exchange import Opening
+from streamweir.client.opening import Opening
 from streamweir.client.recording import Head, Recorder
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.ending import Cause

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from streamweir.client.exchange import Exchange, Opening
+from streamweir.client.exchange import Exchange
+from streamweir.client.opening import Opening
 from streamweir.client.recording import Piece, Recording
 from streamweir.client.settings import UpstreamSettings
 from streamweir.errors import APIConnectionError

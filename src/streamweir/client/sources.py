@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from streamweir.client.exchange import Exchange, Opening
+from streamweir.client.exchange import Exchange
+from streamweir.client.opening import Opening
 from streamweir.events import Released
 from streamweir.relay import Relay
 

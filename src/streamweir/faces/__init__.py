@@ -11,6 +11,11 @@ from msgspec.structs import replace
 
 from streamweir.report import Report
 
+CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
+
+HEARTBEAT: Final = b": heartbeat\n\n"
+"""An SSE comment: every parser passes over it, and no proxy takes the connection for dead."""
+
 SENTENCES: Final[dict[str, str]] = {
     "stream_interrupted": "The reply was cut off before its end.",
     "upstream_lost": "The connection to the model was lost before the reply's end.",
@@ -47,3 +52,9 @@ def public_report(report: Report) -> Report:
     if shown.error is None:
         return shown
     return replace(shown, error=replace(shown.error, message=told(report)[1], context_id=None))
+
+
+def blocked_by(report: Report) -> str:
+    """Why a reply was blocked, in the words of the browsers' wires."""
+    safe = report.guard.safety_passed is not False
+    return "PII detected" if report.guard.pii_found and safe else "Safety guardrail violation"

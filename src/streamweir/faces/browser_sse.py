@@ -9,10 +9,9 @@ import msgspec
 
 from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
-from streamweir.faces import public_report, retryable, told
+from streamweir.faces import blocked_by, public_report, retryable, told
+from streamweir.faces.wanted import Wanted, read_body, stops
 from streamweir.request import Message
-
-CONTENT_TYPE = "text/event-stream; charset=utf-8"
 
 _json = msgspec.json.Encoder().encode
 
@@ -58,13 +57,7 @@ def terminal(event: Ended) -> dict[str, object]:
     if report.complete:
         return {"type": "stop", "report": public}
     if report.status == "blocked":
-        safe = report.guard.safety_passed is not False
-        found = report.guard.pii_found and safe
-        return {
-            "type": "blocked",
-            "reason": "PII detected" if found else "Safety guardrail violation",
-            "report": public,
-        }
+        return {"type": "blocked", "reason": blocked_by(report), "report": public}
     code, message = told(report)
     return {
         "type": "error",
@@ -88,17 +81,20 @@ class BrowserRequest(msgspec.Struct, rename={"configuration_id": "configurationI
     conversation_id: str | None = None
 
 
-_decode_request = msgspec.json.Decoder(BrowserRequest)
+_decode_request = msgspec.json.Decoder(BrowserRequest).decode
 
 
-def read_request(body: bytes) -> BrowserRequest:
+def read_request(body: bytes) -> Wanted:
     """The request in a body. Raises RequestError that says which key is wrong and what it should be."""
-    try:
-        request = _decode_request.decode(body)
-    except msgspec.ValidationError as error:
-        raise RequestError(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"the body is not JSON: {error}") from None
-    if not request.configuration_id or not request.messages:
+    asked = read_body(_decode_request, body)
+    if not asked.configuration_id or not asked.messages:
         raise RequestError("configurationId and messages are required")
-    return request
+    return Wanted(
+        profile=asked.configuration_id,
+        messages=asked.messages,
+        temperature=asked.temperature,
+        max_tokens=asked.max_tokens,
+        stop=tuple(stops(asked.stop) or ()),
+        metadata=asked.metadata or {},
+        conversation_id=asked.conversation_id,
+    )

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions, streamed. Wire contract 6.3. What is not streamed is in openai_completion.py."""
+"""OpenAI Chat Completions, streamed. Wire contract 6.3. What is not streamed is in openai_completion.py. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from typing import Any
 
 import msgspec
 
-from streamweir.events import Diagnostic, Ended, Extra, Reasoning, Released, Started, Text, ToolCall, Usage
+from streamweir.events import Ended, Released, Text
 from streamweir.faces import told
+from streamweir.faces.chat_chunks import ChatChunks, encode, finish_reasons
 from streamweir.report import Report
-
-CONTENT_TYPE = "text/event-stream; charset=utf-8"
-
-FINISH_REASONS = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
-
-_json = msgspec.json.Encoder().encode
 
 
 class OpenAIChat:
@@ -24,108 +19,34 @@ class OpenAIChat:
     Finish reasons are held until the upstream's end is known, so that no client acts on a reply that is then cut.
     """
 
-    __slots__ = ("_head", "_include_usage", "_opened", "_text", "_usage")
+    __slots__ = ("_chunks", "_include_usage")
 
-    def __init__(self, *, id: str, model: str, created: int, include_usage: bool) -> None:
-        self._head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
-        self._text = b"data: " + _json(self._head)[:-1] + b',"choices":[{"index":0,"delta":{"content":'
+    def __init__(self, *, id: str, model: str, created: int, include_usage: bool = False) -> None:
+        self._chunks = ChatChunks(id=id, model=model, created=created)
         self._include_usage = include_usage
-        self._usage: Usage | None = None
-        self._opened: set[int] = set()
 
     def __call__(self, events: Sequence[Released]) -> bytes:
         out: list[bytes] = []
+        chunks = self._chunks
         for event in events:
             if type(event) is Text and event.extra is msgspec.UNSET and not event.choice and event.channel == "content":
-                out.append(b'%b%b},"finish_reason":null}]}\n\n' % (self._text, _json(event.content)))
+                out.append(b"data: %b\n\n" % chunks.text(event.content))
             elif type(event) is Ended:
                 self._end(event, out)
             else:
-                self._other(event, out)
+                out += [b"data: %b\n\n" % chunk for chunk in chunks.of(event)]
         return b"".join(out)
-
-    def _other(self, event: Released, out: list[bytes]) -> None:
-        match event:
-            case Started():
-                self._open(0, out)
-            case Text() | Reasoning() | ToolCall():
-                self._open(event.choice, out)
-                extra = event.extra or {}
-                out.append(self._chunk(event.choice, delta_object(event) | extra.get("delta", {}), extra))
-            case Usage():
-                self._usage = event
-            case Diagnostic() if event.extra:
-                out.append(self._chunk(None, {}, event.extra))
-            case _:
-                pass
-
-    def _open(self, choice: int, out: list[bytes]) -> None:
-        if choice not in self._opened:
-            self._opened.add(choice)
-            out.append(self._chunk(choice, {"role": "assistant", "content": ""}, {}))
 
     def _end(self, event: Ended, out: list[bytes]) -> None:
         report = event.report
         if not report.complete:
-            if report.status == "blocked":
-                out.append(self._chunk(0, {}, {}, "content_filter"))
-            out.append(b"data: %b\n\n" % _json(error_body(report)))
+            blocked = self._chunks.finish({0: "content_filter"}) if report.status == "blocked" else []
+            out += [b"data: %b\n\n" % chunk for chunk in (*blocked, encode(error_body(report)))]
             return
-        for choice, reason in finish_reasons(event).items():
-            out.append(self._chunk(choice, {}, {}, reason))
+        ends = self._chunks.finish(finish_reasons(event))
         if self._include_usage:
-            usage = usage_object(self._usage, report)
-            out.append(b"data: %b\n\n" % _json({**self._head, "choices": [], "usage": usage}))
-        out.append(b"data: [DONE]\n\n")
-
-    def _chunk(self, choice: int | None, delta: dict[str, Any], extra: Extra, finish: str | None = None) -> bytes:
-        choices: list[dict[str, Any]] = []
-        if choice is not None:
-            choices = [{"index": choice, "delta": delta, "finish_reason": finish, **extra.get("choice", {})}]
-        return b"data: %b\n\n" % _json({**self._head, **extra.get("chunk", {}), "choices": choices})
-
-
-def delta_object(event: Text | Reasoning | ToolCall) -> dict[str, Any]:
-    """The `delta` of a chunk that carries one event."""
-    if isinstance(event, Text):
-        return {event.channel: event.content}
-    if isinstance(event, Reasoning):
-        return {"reasoning_content": event.content}
-    extra = event.extra or {}
-    function = {k: v for k, v in (("name", event.name), ("arguments", event.arguments)) if v is not None}
-    call: dict[str, Any] = {"index": event.call}
-    call |= {k: v for k, v in (("id", event.id), ("type", event.kind)) if v is not None}
-    return {"tool_calls": [call | {"function": function | extra.get("function", {})} | extra.get("tool_call", {})]}
-
-
-def finish_reasons(event: Ended) -> dict[int, str]:
-    """The finish reason of each choice of a reply that is whole, in OpenAI's words."""
-    if event.stop_reasons is not msgspec.UNSET:
-        return {choice: in_openai_words(reason) for choice, reason in event.stop_reasons.items()}
-    report = event.report
-    return {0: "length" if report.status == "truncated" else in_openai_words(report.stop_reason)}
-
-
-def in_openai_words(reason: str | None) -> str:
-    """A finish reason that OpenAI's clients know: what gateways call `completed` or `done` is a `stop`."""
-    return reason if reason in FINISH_REASONS else "stop"
-
-
-def usage_object(usage: Usage | None, report: Report) -> dict[str, Any]:
-    """The `usage` object: the upstream's own counts, or the report's estimate, marked as one."""
-    if usage is not None and usage.completion_tokens is not None:
-        counts = {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
-        }
-        return counts | (usage.details or {})
-    counts = {
-        "prompt_tokens": report.usage.prompt_tokens,
-        "completion_tokens": report.usage.completion_tokens,
-        "total_tokens": report.usage.total_tokens,
-    }
-    return counts | ({"estimated": True} if report.usage.estimated else {})
+            ends.append(self._chunks.counts(report))
+        out += [b"data: %b\n\n" % chunk for chunk in (*ends, b"[DONE]")]
 
 
 def error_body(report: Report) -> dict[str, Any]:

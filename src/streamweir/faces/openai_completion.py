@@ -5,56 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import msgspec
+from streamweir.events import Diagnostic, Ended, Extra, Reasoning, Released, Restarted, Text, ToolCall, Usage
+from streamweir.faces.chat_chunks import OURS, finish_reasons, usage_object
+from streamweir.faces.openai_chat import error_body
+from streamweir.faces.wanted import Wanted, read_object, stops, wanted_of
 
-from streamweir.errors import RequestError
-from streamweir.events import Diagnostic, Ended, Reasoning, Released, Restarted, Text, ToolCall, Usage
-from streamweir.faces.openai_chat import error_body, finish_reasons, usage_object
-from streamweir.request import Message
-
-
-class ChatRequest(msgspec.Struct, kw_only=True):
-    """What `POST /v1/chat/completions` takes. `rest` holds every other key, to be carried to the upstream."""
-
-    model: str
-    messages: list[Message]
-    stream: bool = False
-    include_usage: bool = False
-    temperature: float | None = None
-    max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    metadata: dict[str, Any] = {}
-    choices: int = 1
-    rest: dict[str, Any] = {}
+FIELDS = ("messages", "stream", "temperature", "max_tokens", "stop", "metadata")
 
 
-def read_request(body: bytes) -> ChatRequest:
-    """The request in a body. Raises RequestError that says which key is wrong and what it should be."""
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"the body is not JSON: {error}") from None
-    if not isinstance(decoded, dict):
-        raise RequestError("the body is not a JSON object")
-    found = {key: value for key, value in cast("dict[str, Any]", decoded).items() if value is not None}
-    if isinstance(found.get("stop"), str):
-        found["stop"] = [found["stop"]]
+def read_request(body: bytes) -> Wanted:
+    """The request in a body; the model names a profile. Raises RequestError that says which key is wrong."""
+    found = read_object(body)
     options: dict[str, Any] = dict(found.pop("stream_options", None) or {})
-    known: dict[str, Any] = {
-        key: found.pop(key)
-        for key in ("model", "messages", "stream", "temperature", "max_tokens", "stop", "metadata")
-        if key in found
-    }
+    known: dict[str, Any] = {key: found.pop(key) for key in FIELDS if key in found}
+    known["profile"] = found.pop("model", None)
+    known["stream"] = known.get("stream", False)
+    known["stop"] = stops(known.get("stop", ()))
     known["include_usage"] = options.pop("include_usage", False)
     known["choices"] = found.pop("n", 1)
     if options:
         found["stream_options"] = options
     if known["choices"] != 1:
         found["n"] = known["choices"]
-    try:
-        return msgspec.convert({**known, "rest": found}, ChatRequest)
-    except msgspec.ValidationError as error:
-        raise RequestError(str(error).replace("Object missing", "the request lacks the")) from None
+    return wanted_of({**known, "passthrough": found})
 
 
 def completion(events: Sequence[Released], *, id: str, model: str, created: int) -> tuple[int, dict[str, Any]]:
@@ -65,47 +38,87 @@ def completion(events: Sequence[Released], *, id: str, model: str, created: int)
         body = error_body(report)
         body["partial"] = report.text
         return (504 if report.status == "timed_out" else 502), body
-    top: dict[str, Any] = {"id": id, "object": "chat.completion", "created": created, "model": model}
     reasons = {0: "content_filter"} if report.status == "blocked" else finish_reasons(ended)
-    choices: dict[int, dict[str, Any]] = {}
+    choices: dict[int, Choice] = {}
+    carried: dict[str, Any] = {}
     usage: Usage | None = None
     again = max((n for n, event in enumerate(events) if isinstance(event, Restarted)), default=-1)
     for event in events[again + 1 :]:
         if isinstance(event, Text | Reasoning | ToolCall):
-            choice = choices.setdefault(event.choice, {"message": {}})
-            _add(choice["message"], event)
-            _carry(top, choice, event.extra or {})
+            choices.setdefault(event.choice, Choice()).add(event)
+            join(carried, event.extra or {}, "chunk")
         elif isinstance(event, Usage):
             usage = event
         elif isinstance(event, Diagnostic):
-            _carry(top, choices.setdefault(0, {"message": {}}), event.extra or {})
+            choices.setdefault(0, Choice()).carry(event.extra or {})
+            join(carried, event.extra or {}, "chunk")
     for number in reasons:
-        choices.setdefault(number, {"message": {}})
-    top["choices"] = [_choice(number, choices[number], reasons.get(number, "stop")) for number in sorted(choices)]
-    top["usage"] = usage_object(usage, report)
-    return 200, top
+        choices.setdefault(number, Choice())
+    return 200, {
+        **carried,
+        "id": id,
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [choices[number].shown(number, reasons.get(number, "stop")) for number in sorted(choices)],
+        "usage": usage_object(usage, report),
+    }
 
 
-def _add(message: dict[str, Any], event: Text | Reasoning | ToolCall) -> None:
-    if isinstance(event, Text):
-        message.setdefault(event.channel, []).append(event.content)
-    elif isinstance(event, Reasoning):
-        message.setdefault("reasoning_content", []).append(event.content)
-    else:
-        calls: dict[int, dict[str, Any]] = message.setdefault("tool_calls", {})
-        call = calls.setdefault(event.call, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
-        call["id"] = event.id or call["id"]
-        call["type"] = event.kind or call["type"]
-        call["function"]["name"] += event.name or ""
-        call["function"]["arguments"] += event.arguments or ""
+class Choice:
+    """One choice of a completion, put together from its events; what is carried is kept apart from what is ours."""
+
+    __slots__ = ("_calls", "_carried", "_carried_calls", "_carried_message", "_texts")
+
+    def __init__(self) -> None:
+        self._texts: dict[str, list[str]] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._carried: dict[str, Any] = {}
+        self._carried_message: dict[str, Any] = {}
+        self._carried_calls: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    def add(self, event: Text | Reasoning | ToolCall) -> None:
+        """One piece of its content."""
         extra = event.extra or {}
-        call |= extra.get("tool_call", {})
-        call["function"] |= extra.get("function", {})
+        self.carry(extra)
+        if isinstance(event, ToolCall):
+            call = self._calls.setdefault(event.call, {"id": None, "type": "function", "name": "", "arguments": ""})
+            call["id"] = event.id or call["id"]
+            call["type"] = event.kind or call["type"]
+            call["name"] += event.name or ""
+            call["arguments"] += event.arguments or ""
+            outer, inner = self._carried_calls.setdefault(event.call, ({}, {}))
+            join(outer, extra, "tool_call")
+            join(inner, extra, "function")
+        else:
+            channel = event.channel if isinstance(event, Text) else "reasoning_content"
+            self._texts.setdefault(channel, []).append(event.content)
+
+    def carry(self, extra: Extra) -> None:
+        """Keys that have no place in the event model."""
+        join(self._carried, extra, "choice")
+        join(self._carried_message, extra, "delta")
+
+    def shown(self, number: int, reason: str) -> dict[str, Any]:
+        """The choice as JSON."""
+        texts = {channel: "".join(pieces) for channel, pieces in self._texts.items()}
+        content = None if self._calls and "content" not in texts else ""
+        message = {**self._carried_message, "role": "assistant", "content": content, **texts}
+        if self._calls:
+            message["tool_calls"] = [self._call(call) for call in sorted(self._calls)]
+        return {**self._carried, "index": number, "message": message, "finish_reason": reason}
+
+    def _call(self, number: int) -> dict[str, Any]:
+        call = self._calls[number]
+        outer, inner = self._carried_calls[number]
+        function = {**inner, "name": call["name"], "arguments": call["arguments"]}
+        return {**outer, "id": call["id"], "type": call["type"], "function": function}
 
 
-def _carry(top: dict[str, Any], choice: dict[str, Any], extra: dict[str, Any]) -> None:
-    for into, level in ((top, "chunk"), (choice, "choice"), (choice["message"], "delta")):
-        for key, value in extra.get(level, {}).items():
+def join(into: dict[str, Any], extra: Extra, level: str) -> None:
+    """The keys of one level that are carried, over those of earlier chunks."""
+    for key, value in extra.get(level, {}).items():
+        if key not in OURS[level] and key != "message":
             into[key] = _joined(into.get(key), value)
 
 
@@ -117,15 +130,3 @@ def _joined(old: Any, new: Any) -> Any:
         left, right = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
         return left | {key: _joined(left.get(key), value) for key, value in right.items()}
     return new
-
-
-def _choice(number: int, choice: dict[str, Any], reason: str) -> dict[str, Any]:
-    parts: dict[str, Any] = choice.pop("message")
-    calls: dict[int, dict[str, Any]] = parts.pop("tool_calls", {})
-    message: dict[str, Any] = {"role": "assistant", "content": None if calls and "content" not in parts else ""}
-    for channel in ("content", "refusal", "reasoning_content"):
-        if channel in parts:
-            message[channel] = "".join(parts.pop(channel))
-    if calls:
-        message["tool_calls"] = [calls[index] for index in sorted(calls)]
-    return {"index": number, "message": message | parts, "finish_reason": reason, **choice}

@@ -10,11 +10,12 @@ from typing import Literal
 import msgspec
 
 from streamweir.events import End
+from streamweir.flows.fallback import ended_early
 from streamweir.request import Message, Request
 
 OnCut = Literal["fail", "continue", "restart"]
 OnGaps = Literal["fail", "restart", "ignore"]
-Kind = Literal["continue", "restart", "retry"]
+Kind = Literal["continue", "restart", "retry", "fallback"]
 
 CUT = frozenset(("stream_interrupted", "upstream_lost", "stream_stalled"))
 """Codes of ends that `on_cut` is about."""
@@ -28,13 +29,17 @@ CONTINUE_AS_SYSTEM = (
 
 
 class AgainPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`max_restarts` bounds restarts and continuations together. `retry` is on where ambiguous failures are retried."""
+    """`max_restarts` bounds restarts and continuations together.
+
+    `retry` is on where ambiguous failures are retried, `fallback` where another profile may be asked instead.
+    """
 
     on_cut: OnCut = "fail"
     on_gaps: OnGaps = "fail"
     max_restarts: int = 1
     continue_as: Literal["assistant", "system"] = "assistant"
     retry: bool = False
+    fallback: bool = False
 
 
 NOTHING_FOLLOWS = AgainPolicy()
@@ -53,8 +58,9 @@ def without_restart(policy: AgainPolicy) -> AgainPolicy:
 
 
 class Again(msgspec.Struct, frozen=True):
-    """The request is to be sent again: `continue` behind the text so far, `restart` from nothing, `retry` since nothing
-    had come. `end` is how the reply ended, and stays its end where nothing comes of this.
+    """The request is to be sent again: `continue` behind the text so far, `restart` from nothing; since nothing had
+    come, `retry` to the same upstream or `fallback` to another profile's. `end` is how the reply ended, and stays its
+    end where nothing comes of this.
     """
 
     kind: Kind
@@ -73,6 +79,8 @@ def decide(policy: AgainPolicy, end: End, so_far: Carried) -> Again | None:
     """What follows `end`. A reply that called a tool cannot be continued: half a call is nobody's text."""
     if not so_far.content and policy.retry and (end.code in AMBIGUOUS and end.limit != "deadline"):
         return Again("retry", end)
+    if not so_far.content and policy.fallback and ended_early(end):
+        return Again("fallback", end)
     if so_far.used >= policy.max_restarts:
         return None
     if end.code == "integrity_failed":

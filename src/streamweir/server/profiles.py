@@ -8,15 +8,18 @@ from typing import Any, Literal
 
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.upstream import UpstreamClient
-from streamweir.client.aio.wheel import Wheel
+from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
 from streamweir.config import Config, again_policy, among, time_limits
 from streamweir.errors import ConfigError
-from streamweir.flows.continuation import AgainPolicy
-from streamweir.request import Message
+from streamweir.faces.wanted import Wanted
+from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy, without_restart
+from streamweir.request import Message, Request
+from streamweir.server.keys import Who
 from streamweir.server.problems import Problem
 from streamweir.stages.limits import TimeLimits
+from streamweir.stages.report import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,43 @@ class Profile:
     prompt_id: str | None
     context_window: int | None
     on_overflow: Literal["reject", "slide"]
+    fallback: tuple[str, ...]
 
-    def with_system(self, messages: list[Message]) -> list[Message]:
-        """The messages, with the profile's system message in front where the caller gave none."""
+    def opening(self, wanted: Wanted, request_id: str, called_at: float, started_at: float) -> Opening:
+        """The handshake that asks this profile's upstream for what is wanted."""
+        passthrough, most = wanted.passthrough, wanted.max_tokens
+        if "max_completion_tokens" in passthrough and self.client.settings.dialect != "openai":
+            # OpenAI's newer name for the same thing, which the gateways do not know
+            passthrough = dict(passthrough)
+            most = passthrough.pop("max_completion_tokens")
+        request = Request(
+            model=self.model,
+            messages=self._with_system(wanted.messages),
+            request_id=request_id,
+            timestamp=rfc3339(started_at),
+            temperature=wanted.temperature,
+            max_tokens=most,
+            stop=wanted.stop,
+            conversation_id=wanted.conversation_id,
+            metadata=wanted.metadata,
+            options=self.options,
+            prompt_id=self.prompt_id,
+            passthrough=passthrough,
+        )
+        return Opening(
+            request,
+            self.limits,
+            called_at,
+            started_at,
+            again=self.again if wanted.choices == 1 else NOTHING_FOLLOWS,
+            window=self.context_window,
+            on_overflow=self.on_overflow,
+            profile=self.name,
+            choices=wanted.choices,
+            source=self.client,
+        )
+
+    def _with_system(self, messages: list[Message]) -> list[Message]:
         if self.system is None or any(message.get("role") == "system" for message in messages):
             return messages
         return [{"role": "system", "content": self.system}, *messages]
@@ -44,20 +81,24 @@ class Profile:
 class Profiles:
     """All profiles of a configuration. Raises ConfigError where there is none or an upstream cannot be used."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+    def __init__(self, config: Config, environ: Mapping[str, str], pool: Pool, before: Profiles | None = None) -> None:
+        """`before` lends its upstreams where their settings are the same: their tokens and connections stay good."""
         if not config.profiles:
             raise ConfigError(
                 "the configuration has no profile, so that there is nothing to serve: "
                 'add [profiles.support] with upstream = "…" and model = "…"'
             )
-        self.wheel = Wheel()
-        self._pool = Pool()
         outside = look_outside(environ)
-        clients = {
-            name: UpstreamClient(upstream_settings(table, outside, f"upstreams.{name}")[0], self._pool)
-            for name, table in config.upstreams.items()
-            if any(profile.upstream == name for profile in config.profiles.values())
-        }
+        known = before.clients if before is not None else {}
+        self._default = config.server.default_profile
+        self.clients: dict[str, UpstreamClient] = {}
+        for name, table in config.upstreams.items():
+            if any(profile.upstream == name for profile in config.profiles.values()):
+                settings = upstream_settings(table, outside, f"upstreams.{name}")[0]
+                kept = known.get(name)
+                same = kept is not None and kept.settings == settings
+                self.clients[name] = kept if kept is not None and same else UpstreamClient(settings, pool)
+        clients = self.clients
         self._profiles = {
             name: Profile(
                 name,
@@ -70,17 +111,23 @@ class Profiles:
                 table.prompt_id,
                 table.context_window,
                 table.on_overflow,
+                tuple(table.fallback),
             )
             for name, table in config.profiles.items()
         }
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names, in the order of the configuration."""
-        return tuple(self._profiles)
+    def names(self, who: Who) -> list[str]:
+        """The names that somebody may use, in the order of the configuration."""
+        return [name for name in self._profiles if who.may(name)]
 
-    def get(self, name: str) -> Profile:
-        """The profile of that name. Raises Problem (404)."""
+    def get(self, name: str | None, who: Who) -> Profile:
+        """The profile of that name; None: the default one. Raises Problem (400, 403, 404)."""
+        name = name or self._default
+        if name is None:
+            raise Problem(400, "profile_missing", "name a profile: there is no server.default_profile", param="model")
+        if not who.may(name):
+            # whether it exists is none of their business
+            raise Problem(403, "profile_not_allowed", f"this key may not use profile {name!r}", param="model")
         profile = self._profiles.get(name)
         if profile is None:
             raise Problem(
@@ -88,6 +135,28 @@ class Profiles:
             )
         return profile
 
-    async def close(self) -> None:
-        """Close every upstream connection."""
-        await self._pool.close()
+    def opening(
+        self, wanted: Wanted, who: Who, request_id: str, called_at: float, started_at: float, *, withdraw: bool
+    ) -> Opening:
+        """The handshake for what is wanted, with those of its profile's fallbacks behind it. Raises Problem.
+
+        `withdraw` says that text can be taken back in this face, so that a reply may start again.
+        """
+        profile = self.get(wanted.profile, who)
+        openings = [
+            one.opening(wanted, request_id, called_at, started_at)
+            for one in (profile, *(self._profiles[name] for name in profile.fallback))
+        ]
+        for number, opening in enumerate(openings):
+            left = len(openings) - number - 1
+            again = opening.again if withdraw else without_restart(opening.again)
+            opening.again = replace_fallback(again, left > 0)
+        openings[0].others = tuple(openings[1:])
+        return openings[0]
+
+
+def replace_fallback(policy: AgainPolicy, fallback: bool) -> AgainPolicy:
+    """The policy, with whether others are left to ask."""
+    if policy.fallback == fallback:
+        return policy
+    return AgainPolicy(policy.on_cut, policy.on_gaps, policy.max_restarts, policy.continue_as, policy.retry, fallback)

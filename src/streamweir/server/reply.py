@@ -17,7 +17,7 @@ HIGH_WATER = 64 * 1024
 
 
 class StreamReply(web.StreamResponse):
-    """A 200 whose body is written with `send` and `finish`."""
+    """A 200 whose body is written with `begin`, `send` and `finish`."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(status=200, headers=headers)
@@ -26,8 +26,8 @@ class StreamReply(web.StreamResponse):
         self._framed = False
         self._finished = False
 
-    async def open(self, request: web.Request) -> None:
-        """Make the head ready. On HTTP/1.0 the body is unframed and ends with the connection."""
+    async def begin(self, request: web.Request) -> None:
+        """Make the head ready; it leaves with the first bytes. On HTTP/1.0 the body ends with the connection."""
         self._framed = request.version >= (1, 1)
         if self._framed:
             self.enable_chunked_encoding()
@@ -36,7 +36,7 @@ class StreamReply(web.StreamResponse):
         self._writer = await self.prepare(request)
         self._transport = request.transport
 
-    async def begin(self, data: bytes, *, last: bool) -> None:
+    async def first(self, data: bytes, *, last: bool) -> None:
         """Send the head, and in the same write what there is to send already; `last` where that is all."""
         self._finished = last
         writer = self._writer

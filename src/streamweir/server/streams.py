@@ -3,49 +3,103 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aiohttp import web
 
 from streamweir.client.aio.carrier import Carrier
+from streamweir.client.aio.opening import open_first
 from streamweir.client.aio.upstream import UpstreamClient
-from streamweir.client.aio.wheel import Wheel
-from streamweir.client.exchange import Opening
+from streamweir.client.opening import Opening
+from streamweir.errors import RequestError
 from streamweir.events import Released
+from streamweir.faces import CONTENT_TYPE, HEARTBEAT
+from streamweir.relay import Relay
 from streamweir.server.reply import StreamReply
+from streamweir.server.shared import SHARED, Shared
+
+STREAM_HEADERS = {
+    "Content-Type": CONTENT_TYPE,
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
 
 
-class Forward:
-    """Between a carrier and a client's transport.
+class Downstream:
+    """A client's side of one stream, from the moment it asked.
 
-    The handler sleeps for the whole stream; it is woken at the end, and when the client reads too slowly (`slow`).
+    The handler sleeps for the whole stream; it is woken at the end, and when the client reads too slowly. The wheel
+    comes by when the answer must be committed though the upstream is silent, and for each heartbeat after that.
     """
 
-    __slots__ = ("_carrier", "_held", "_reply", "_wake", "slow")
+    __slots__ = (
+        "_beat_at",
+        "_carrier",
+        "_committing",
+        "_every",
+        "_held",
+        "_open",
+        "_reply",
+        "_request",
+        "_slow",
+        "_wake",
+    )
 
-    def __init__(self, reply: StreamReply, first: bytes) -> None:
-        self._held: bytes | None = first
+    def __init__(self, request: web.Request, reply: StreamReply, commit_at: float, every: float) -> None:
+        self._request = request
         self._reply = reply
+        self._beat_at = commit_at
+        self._every = every
+        self._committing: asyncio.Task[None] | None = None
+        self._open = False
+        self._held: bytes | None = None
         self._carrier: Carrier[bytes] | None = None
         self._wake: asyncio.Future[None] | None = None
-        self.slow = False
+        self._slow = False
 
-    async def run(self, request: web.Request, carrier: Carrier[bytes]) -> None:
+    # -- for the wheel ---------------------------------------------------------------------------------
+
+    def due(self, now: float) -> float:
+        """The next beat, or until there is an answer the moment at which it must begin."""
+        return self._beat_at
+
+    def tick(self, now: float) -> None:
+        """Begin the answer though nothing is known, or say that we are still here."""
+        if now < self._beat_at:
+            return
+        self._beat_at = now + self._every
+        if self._open:
+            if not self._slow and self._held is None:
+                self._reply.send(HEARTBEAT)
+        elif self._committing is None:
+            self._committing = asyncio.get_running_loop().create_task(self._begin())
+
+    # -- for the handler -------------------------------------------------------------------------------
+
+    async def committed(self) -> bool:
+        """Whether the answer has begun, before the upstream said anything."""
+        if self._committing is not None:
+            await self._committing
+        return self._open
+
+    async def run(self, carrier: Carrier[bytes], first: bytes) -> None:
         """Carry the stream to its end. Cancelled (the client left), the upstream is closed at once.
 
         What the upstream sent together with its head leaves together with ours.
         """
         self._carrier = carrier
         relay = carrier.relay
+        self._held = first
         try:
-            carrier.begin()
-            await self._reply.open(request)
-            held, self._held = self._held or b"", None
-            await self._reply.begin(held, last=relay.done)
+            if not relay.done:
+                carrier.begin()
+            await self._begin()
             while not relay.done:
-                if self.slow:
+                if self._slow:
                     await self._reply.drained()
-                    self.slow = False
+                    self._slow = False
                     carrier.resume()
                     continue
                 self._wake = asyncio.get_running_loop().create_future()
@@ -62,11 +116,25 @@ class Forward:
         elif carrier is not None and carrier.relay.done:
             self._reply.finish(out)
         elif out and not self._reply.send(out) and carrier is not None:
-            self.slow = True
+            self._slow = True
             carrier.pause()
             self._awake()
         if carrier is not None and carrier.relay.done:
             self._awake()
+
+    async def _begin(self) -> None:
+        if not self._open:
+            await self._reply.begin(self._request)
+        held, self._held = self._held, None
+        done = self._carrier is not None and self._carrier.relay.done
+        if not self._open:
+            self._open = True
+            self._beat_at = min(self._beat_at, time.monotonic() + self._every)
+            await self._reply.first(held or b"", last=done)
+        elif done:
+            self._reply.finish(held or b"")
+        else:
+            self._reply.send(held or b"")
 
     def _awake(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -74,31 +142,48 @@ class Forward:
             self._wake = None
 
 
-async def forward(
+async def stream(
     request: web.Request,
-    client: UpstreamClient,
     opening: Opening,
     encode: Callable[[Sequence[Released]], bytes],
-    headers: dict[str, str],
-    wheel: Wheel,
-    *,
-    profile: str,
-    choices: int = 1,
-    withdraw: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
-    """Stream an opened reply to the client."""
-    relay, first = client.relay(opening, encode, profile=profile, choices=choices, withdraw=withdraw)
-    reply = StreamReply(headers)
-    sink = Forward(reply, first)
-    await sink.run(request, Carrier(client, wheel, opening, relay, sink.take))
+    """Open the upstream, and stream its reply to the client. Raises StreamweirError where it is refused first.
+
+    200 goes out at the upstream's own status, or after `commit_after`; a refusal behind that is in-band.
+    """
+    shared = request.app[SHARED]
+    serving = shared.serving
+    reply = StreamReply({**STREAM_HEADERS, **(headers or {})})
+    downstream = Downstream(request, reply, opening.called_at + serving.commit_after, serving.heartbeat)
+    shared.wheel.add(downstream)
+    running: Relay[bytes] | None = None
+    try:
+        opened = await opened_or_told(shared, request, opening)
+        begun = await downstream.committed()
+        source: UpstreamClient = opened.source
+        relay, first = source.relay(opened, encode)
+        running = relay
+        if opened.error is not None and not begun:
+            raise opened.error
+        if not begun and opened.correlation_id is not None:
+            reply.headers["ININ-Correlation-Id"] = opened.correlation_id
+        await downstream.run(Carrier(source, shared.wheel, opened, relay, downstream.take), first)
+    except RequestError as error:
+        if running is not None or not await downstream.committed():
+            raise
+        reply.finish(refused(opening, error, encode))
+    finally:
+        shared.wheel.remove(downstream)
+        shared.tell(running.report if running is not None else None, request)
     return reply
 
 
-async def gather(
-    client: UpstreamClient, opening: Opening, wheel: Wheel, *, profile: str, choices: int = 1
-) -> list[Released]:
-    """All released events of an opened reply, the terminal one last."""
-    relay, first = client.relay(opening, tuple, profile=profile, choices=choices)
+async def gather(request: web.Request, opening: Opening) -> tuple[list[Released], Opening]:
+    """All released events of a reply, the terminal one last. Raises StreamweirError where it is refused."""
+    shared = request.app[SHARED]
+    opened = await opened_or_told(shared, request, opening)
+    relay, first = opened.source.relay(opened, tuple)
     events: list[Released] = list(first)
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -107,11 +192,40 @@ async def gather(
         if relay.done and not done.done():
             done.set_result(None)
 
-    carrier = Carrier(client, wheel, opening, relay, take)
     try:
-        carrier.begin()
-        await done
-    except BaseException:
-        carrier.end("client_gone")
+        if opened.error is not None:
+            raise opened.error
+        carrier = Carrier(opened.source, shared.wheel, opened, relay, take)
+        try:
+            carrier.begin()
+            await done
+        except BaseException:
+            carrier.end("client_gone")
+            raise
+    finally:
+        shared.tell(relay.report, request)
+    return events, opened
+
+
+async def opened_or_told(shared: Shared, request: web.Request, opening: Opening) -> Opening:
+    """The handshake that ended it, accepted or refused. Cancelled on the way, its report is told."""
+    try:
+        return await open_first(opening, opening.source)
+    except asyncio.CancelledError:
+        latest = opening.latest
+        relay, _ = latest.source.relay(latest, tuple)
+        relay.end("client_gone", time.monotonic())
+        shared.tell(relay.report, request)
         raise
-    return events
+
+
+def refused(opening: Opening, error: RequestError, encode: Callable[[Sequence[Released]], Any]) -> Any:
+    """What a request that is wrong becomes where its answer has begun."""
+    opening.error = error
+    _, out = opening.source.relay(opening, encode)
+    return out
+
+
+def id_headers(opening: Opening) -> dict[str, str]:
+    """The upstream's own name for a stream, by which it is found in its logs."""
+    return {"ININ-Correlation-Id": opening.correlation_id} if opening.correlation_id is not None else {}

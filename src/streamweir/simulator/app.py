@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from streamweir.dialects import BUILTIN, Dialect
-from streamweir.server.app import port_error
+from streamweir.server.life import port_error
 from streamweir.simulator.faults import Asked, Close, Head, Sleep, Write, actions, genesys_error
 from streamweir.simulator.scenario import BadScenario, Scenario, scenario_of
 from streamweir.simulator.sockets import close, converse

@@ -29,10 +29,11 @@ class Limits:
     upstream, silence is not the upstream's: only the deadline runs on.
     """
 
-    __slots__ = ("_content_at", "_deadline_at", "_first_by", "_limits", "_paused_at", "heard_at")
+    __slots__ = ("_called_at", "_content_at", "_deadline_at", "_first_by", "_paused_at", "heard_at", "limits")
 
     def __init__(self, limits: TimeLimits, called_at: float, sent_at: float) -> None:
-        self._limits = limits
+        self.limits = limits
+        self._called_at = called_at
         self.heard_at = sent_at
         self._content_at: float | None = None
         self._paused_at: float | None = None
@@ -65,23 +66,24 @@ class Limits:
 
     def reopen(self, sent_at: float) -> None:
         """Another request was sent for the same call: its first content is waited for anew."""
+        self._deadline_at = self._called_at + (self.limits.deadline or NEVER)
         self._paused_at = None
         self._content_at = None
         self.heard_at = sent_at
-        self._first_by = sent_at + (self._limits.first_token_timeout or NEVER)
+        self._first_by = sent_at + (self.limits.first_token_timeout or NEVER)
 
     def due(self, now: float) -> float:
         """When to look again, at the latest: no limit runs out before, whatever comes."""
         due = min(at for _, at in self._running())
-        if self._content_at is None and self._limits.idle_timeout:
-            return min(due, now + self._limits.idle_timeout)
+        if self._content_at is None and self.limits.idle_timeout:
+            return min(due, now + self.limits.idle_timeout)
         return due
 
     def expired(self, now: float) -> End | None:
         """The end of the stream where a limit has run out by `now`."""
         for name, at in self._running():
             if at <= now:
-                return timed_out(name, self._limits)
+                return timed_out(name, self.limits)
         return None
 
     def _running(self) -> list[tuple[str, float]]:
@@ -90,10 +92,10 @@ class Limits:
             return running
         if self._content_at is None:
             running.append(("first_token_timeout", self._first_by))
-        elif self._limits.idle_timeout:
-            running.append(("idle_timeout", self._content_at + self._limits.idle_timeout))
-        if self._limits.inactivity_timeout:
-            running.append(("inactivity_timeout", self.heard_at + self._limits.inactivity_timeout))
+        elif self.limits.idle_timeout:
+            running.append(("idle_timeout", self._content_at + self.limits.idle_timeout))
+        if self.limits.inactivity_timeout:
+            running.append(("inactivity_timeout", self.heard_at + self.limits.inactivity_timeout))
         return running
 
 

@@ -42,27 +42,27 @@ class Identity(msgspec.Struct, kw_only=True):
 class Conclude:
     """The stage. `text` and `sha256` can be read at any time and are those of choice 0, channel content, as sent on.
 
-    Whoever feeds the stream keeps `received` (bytes of the upstream's body), `attempts`, `correlation_id`, `restarts`
-    and `continuations`.
+    Whoever feeds the stream keeps `identity`, `received` (bytes of the upstream's body), `attempts`, `correlation_id`,
+    `restarts` and `continuations`.
     """
 
     __slots__ = (
         "_hash",
         "_hashed",
-        "_identity",
         "_joints",
         "_seq",
         "_text",
         "attempts",
         "continuations",
         "correlation_id",
+        "identity",
         "received",
         "report",
         "restarts",
     )
 
     def __init__(self, identity: Identity) -> None:
-        self._identity = identity
+        self.identity = identity
         self._text = bytearray()
         self._hash = sha256()
         self._hashed = 0
@@ -112,7 +112,7 @@ class Conclude:
         self._hashed = 0
 
     def _conclude(self, end: End, seq: int, now: float) -> Ended:
-        who, sections = self._identity, end.sections
+        who, sections = self.identity, end.sections
         usage = self._usage(sections.get("usages") or [])
         timing: TimingReport = sections.get("timing") or TimingReport()
         generating = sections.get("generating", 0.0)
@@ -160,7 +160,7 @@ class Conclude:
                 completion_tokens=_sum(update.completion_tokens for update in known),
                 total_tokens=_sum(update.total_tokens for update in known),
             )
-        prompt = -(-self._identity.prompt_bytes // BYTES_A_TOKEN)
+        prompt = -(-self.identity.prompt_bytes // BYTES_A_TOKEN)
         completion = -(-len(self._text) // BYTES_A_TOKEN)
         return UsageReport(
             prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True

@@ -14,8 +14,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from streamweir.client.aio.connection import Connection
+from streamweir.client.aio.opening import open_first
 from streamweir.client.aio.wheel import Wheel
-from streamweir.client.exchange import Opening, next_opening
+from streamweir.client.opening import Opening, next_opening
 from streamweir.client.recording import Head, Recorder
 from streamweir.client.sources import Source
 from streamweir.ending import Cause
@@ -185,11 +186,12 @@ class Carrier(Generic[Out]):
         relay, before = self.relay, self._opening
         opening = next_opening(relay, before)
         try:
-            await self._client.open(opening)
+            opening = await open_first(opening, self._client)
         except StreamweirError as error:
             opening.error = error
         except asyncio.CancelledError:
             # the stream ended meanwhile; the connection may just have been made
+            opening = opening.latest
             if opening.connection is not None:
                 opening.connection.abort()
             return
@@ -204,8 +206,9 @@ class Carrier(Generic[Out]):
         now = time.monotonic()
         if opening.error is not None or opening.connection is None:
             refused = opening.error or APIConnectionError("no connection")
-            self._give(relay.give_up(refused, opening.attempts, opening.events, now))
+            self._give(relay.give_up(refused, opening.before + opening.attempts, opening.events, now))
             return
+        self._client = opening.source or self._client
         self._connection, self._socket = opening.connection, opening.socket
         self._opening = msgspec.structs.replace(opening, request=before.request)
         self._give(relay.reopen(self._client.exchange.attempt(opening), opening.events, now))

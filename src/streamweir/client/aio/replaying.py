@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from streamweir.client.exchange import Opening
+from streamweir.client.opening import Opening
 from streamweir.client.recorded import RECORDED, Answers
 from streamweir.client.recording import Piece, Recording
 from streamweir.events import Released
@@ -38,11 +38,9 @@ class ReplayClient:
         if pieces is not None:
             opening.connection = ReplayConnection(pieces, self._speed, opening.called_at)
 
-    def relay(
-        self, opening: Opening, encode: Callable[[Sequence[Released]], Out], **options: Any
-    ) -> tuple[Relay[Out], Out]:
+    def relay(self, opening: Opening, encode: Callable[[Sequence[Released]], Out]) -> tuple[Relay[Out], Out]:
         """As UpstreamClient does it."""
-        return self.exchange.relay(opening, encode, time.monotonic(), **options)
+        return self.exchange.relay(opening, encode, time.monotonic())
 
 
 class ReplayConnection:

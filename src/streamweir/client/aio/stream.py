@@ -11,7 +11,7 @@ from typing import Any
 from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.dispatch import Dispatch
 from streamweir.client.aio.wheel import Wheel
-from streamweir.client.exchange import Opening
+from streamweir.client.opening import Opening
 from streamweir.client.reading import Pieces, Reading
 from streamweir.client.sources import Source
 from streamweir.errors import RequestError, StreamError, stream_error

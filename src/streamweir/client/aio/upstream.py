@@ -13,9 +13,10 @@ from streamweir.client.aio.connection import Connection
 from streamweir.client.aio.inbox import Inbox
 from streamweir.client.aio.oauth import Credentials, Given, TokenSource, fetch_token, read_body
 from streamweir.client.aio.pool import Pool
-from streamweir.client.exchange import Exchange, Opening
+from streamweir.client.exchange import Exchange
 from streamweir.client.grants import TokenFailed
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.opening import Opening
 from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
 from streamweir.client.token_store import store_of
@@ -256,12 +257,6 @@ class UpstreamClient:
         self,
         opening: Opening,
         encode: Callable[[Sequence[Released]], Out],
-        *,
-        profile: str | None = None,
-        choices: int = 1,
-        withdraw: bool = True,
     ) -> tuple[Relay[Out], Out]:
         """The relay for what was opened, and what its start gives: the events so far; the end, where it was refused."""
-        return self.exchange.relay(
-            opening, encode, time.monotonic(), profile=profile, choices=choices, withdraw=withdraw
-        )
+        return self.exchange.relay(opening, encode, time.monotonic())

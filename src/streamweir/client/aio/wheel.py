@@ -23,14 +23,13 @@ class Wheel:
 
     def __init__(self) -> None:
         self._slots: dict[int, list[Ticked]] = {}
-        self._members: set[Ticked] = set()
+        self._members: dict[Ticked, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._at = 0
 
     def add(self, member: Ticked) -> None:
-        """Look after `member` until it is removed."""
+        """Look after `member` until it is removed. Added again, it is asked anew when it is due."""
         now = time.monotonic()
-        self._members.add(member)
         self._schedule(member, now)
         if self._timer is None:
             self._at = int(now / TICK)
@@ -38,12 +37,16 @@ class Wheel:
 
     def remove(self, member: Ticked) -> None:
         """Look after it no more."""
-        self._members.discard(member)
+        self._members.pop(member, None)
 
     def _schedule(self, member: Ticked, now: float) -> None:
         due = member.due(now)
+        slot = -1
         if due != float("inf"):
             slot = max(int(due / TICK), int(now / TICK)) + 1
+        # what stands in an earlier slot still is passed over there
+        self._members[member] = slot
+        if slot >= 0:
             self._slots.setdefault(slot, []).append(member)
 
     def _turn(self) -> None:
@@ -51,9 +54,10 @@ class Wheel:
         upto = int(now / TICK)
         for slot in range(self._at, upto + 1):
             for member in self._slots.pop(slot, ()):
-                if member in self._members:
-                    member.tick(now)
-                if member in self._members:
+                if self._members.get(member) != slot:
+                    continue
+                member.tick(now)
+                if self._members.get(member) == slot:
                     self._schedule(member, now)
         self._at = upto + 1
         if self._members:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from streamweir.client.exchange import Opening, next_opening
+from streamweir.client.opening import Opening, next_opening
 from streamweir.client.recording import Head, Recorder
 from streamweir.client.sources import SyncSource
 from streamweir.client.sync.cancellation import Cancellation, Cancelled
@@ -160,8 +160,8 @@ class SyncCarrier:
         now = time.monotonic()
         if opening.error is not None or opening.connection is None:
             refused = opening.error or APIConnectionError("no connection")
-            self._give(relay.give_up(refused, opening.attempts, opening.events, now))
+            self._give(relay.give_up(refused, opening.before + opening.attempts, opening.events, now))
             return
-        before.failures = opening.failures
+        before.failures, before.before, before.attempts = opening.failures, opening.before, opening.attempts
         self._give(relay.reopen(self._client.exchange.attempt(opening), opening.events, now))
         self._attach(opening)

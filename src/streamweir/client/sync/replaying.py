@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from streamweir.client.exchange import Opening
+from streamweir.client.opening import Opening
 from streamweir.client.recorded import RECORDED, Answers
 from streamweir.client.recording import Piece, Recording
 from streamweir.client.sync.cancellation import Cancellation, Cancelled

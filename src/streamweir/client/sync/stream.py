@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from streamweir.client.exchange import Opening
+from streamweir.client.opening import Opening
 from streamweir.client.reading import Pieces, Reading
 from streamweir.client.sources import SyncSource
 from streamweir.client.sync.cancellation import Cancellation, Cancelled

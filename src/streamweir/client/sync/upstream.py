@@ -7,9 +7,10 @@ import random
 import time
 from typing import assert_never
 
-from streamweir.client.exchange import Exchange, Opening
+from streamweir.client.exchange import Exchange
 from streamweir.client.grants import MAX_ERROR_BODY, TokenFailed
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
+from streamweir.client.opening import Opening
 from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
 from streamweir.client.sync.cancellation import Cancellation

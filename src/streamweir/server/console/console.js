@@ -1,13 +1,12 @@
-import { SseParser } from "./sse.js";
+import { connect, StreamError, streamReply } from "../static/streamweir.js";
 
 const $ = (id) => document.getElementById(id);
 const ms = (value) => `${Math.round(value)} ms`;
 const LABELS = { completed: ["complete", "complete"], truncated: ["truncated", "token limit"] };
-const UNREADABLE = "The proxy's answer could not be read.";
-const TERMINAL = new Set(["stop", "blocked", "error"]);
 const SPARKS = 120;
 
 let running = null; // the View whose reply is on its way
+let connection = null; // the WebSocket, where replies come over one
 
 function badge(state, label, why = "") {
   $("badge").dataset.state = state;
@@ -17,9 +16,8 @@ function badge(state, label, why = "") {
 
 /** Everything that is shown of one reply. The page has room for one: a view that was replaced shows nothing more. */
 class View {
-  constructor() {
-    this.abort = new AbortController();
-    this.ended = false;
+  constructor(reply) {
+    this.reply = reply;
     this.began = performance.now();
     this.last = 0;
     this.events = 0;
@@ -34,13 +32,14 @@ class View {
     badge("streaming", "waiting");
   }
 
-  /** One event of the stream. Nothing counts after the terminal one. */
+  /** One event of the stream. */
   take(event) {
-    if (this.ended) return;
-    const message = JSON.parse(event.data);
-    if (message.type === "token") this.token(message.content);
-    else if (message.type === "restarted") this.text.data = "";
-    else if (TERMINAL.has(message.type)) this.end(message);
+    if (event.type === "token") this.token(event.content);
+    else if (event.type === "restarted") this.text.data = "";
+    else if (event.type === "stop") {
+      badge(...LABELS[event.report.status]);
+      this.show(event.report);
+    }
   }
 
   token(content) {
@@ -59,6 +58,7 @@ class View {
 
   draw() {
     if (running !== this) return;
+    this.ids();
     const elapsed = performance.now() - this.began;
     $("events").textContent = this.events;
     $("elapsed").textContent = ms(elapsed);
@@ -70,51 +70,57 @@ class View {
     $("spark").firstElementChild.setAttribute("points", shown.map((gap, n) => `${(n * step).toFixed(1)},${(38 - (gap / top) * 36).toFixed(1)}`).join(" "));
   }
 
-  end(message) {
-    const report = message.report;
-    if (message.type === "stop" && LABELS[report?.status]) {
-      this.ended = true;
-      badge(...LABELS[report.status]);
-    } else if (message.type === "blocked") this.cut("stream_blocked", message.reason);
-    else this.cut(message.code || "protocol_error", message.message || UNREADABLE);
+  ids() {
+    const { requestId, correlationId } = this.reply;
+    $("ids").textContent = [requestId && `request ${requestId}`, correlationId && `correlation ${correlationId}`].filter(Boolean).join(" · ");
+  }
+
+  show(report) {
     if (!report) return;
-    this.ids(report.request_id, report.correlation_id);
     $("report").textContent = JSON.stringify(report, null, 2);
     $("details").hidden = false;
   }
 
-  ids(request, correlation) {
-    $("ids").textContent = [request && `request ${request}`, correlation && `correlation ${correlation}`].filter(Boolean).join(" · ");
-  }
-
-  /** The reply stops short. The first reason is the one that holds. */
-  cut(code, why) {
-    if (this.ended || running !== this) return;
-    this.ended = true;
-    badge("failed", code, why);
+  /** The reply stops short. */
+  cut(error) {
+    if (running !== this) return;
+    badge("failed", error.code, error.message);
+    this.show(error.report);
     const mark = document.createElement("span");
     mark.className = "cut";
     mark.textContent = "cut here";
     $("reply").append(mark);
+    if (error.status === 401) $("key").focus();
   }
 }
 
+function ask(profile, prompt) {
+  const asked = { profile, messages: [{ role: "user", content: prompt }] };
+  const key = $("key").value || undefined;
+  connection?.close();
+  connection = null;
+  if ($("over").value !== "websocket") return streamReply(asked, { key });
+  connection = connect({ key });
+  return connection.stream(asked);
+}
+
 async function send(profile, prompt) {
-  running?.abort.abort();
-  const view = (running = new View());
+  const before = running;
+  running = null;
+  before?.reply.cancel();
+  const view = (running = new View(ask(profile, prompt)));
   $("cancel").disabled = false;
   const timer = setInterval(() => view.draw(), 100);
   try {
-    await stream(view, profile, prompt);
-    // a body that ends without a terminal event was cut, however clean its end
-    view.cut("stream_interrupted", "The reply was cut off before its end.");
+    for await (const event of view.reply) {
+      if (running !== view) return;
+      view.take(event);
+    }
   } catch (error) {
-    if (view.abort.signal.aborted) view.cut("cancelled", "You cancelled the reply.");
-    else if (error instanceof SyntaxError) view.cut("protocol_error", UNREADABLE);
-    else view.cut("upstream_lost", "The connection to the proxy was lost.");
+    if (!(error instanceof StreamError)) throw error;
+    view.cut(error);
   } finally {
     clearInterval(timer);
-    view.abort.abort();
     view.draw();
     if (running === view) {
       running = null;
@@ -123,37 +129,29 @@ async function send(profile, prompt) {
   }
 }
 
-async function stream(view, profile, prompt) {
-  const answer = await fetch("/api/llm/stream", {
-    method: "POST",
-    signal: view.abort.signal,
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ configurationId: profile, messages: [{ role: "user", content: prompt }] }),
-  });
-  if (running !== view) return;
-  const ids = ["X-Request-Id", "ININ-Correlation-Id"].map((name) => answer.headers.get(name));
-  view.ids(...ids);
-  if (!answer.ok) {
-    const body = await answer.json().catch(() => ({}));
-    if (running === view) view.ids(ids[0], body.correlation_id);
-    view.cut(body.code || `HTTP ${answer.status}`, body.error || "The request was refused.");
-    return;
+async function profiles() {
+  const key = $("key").value;
+  const answer = await fetch("/v1/models", { headers: key ? { Authorization: `Bearer ${key}` } : {} });
+  if (answer.status === 401) {
+    $("keys").hidden = false;
+    badge("idle", "key needed", "This proxy asks for an API key. It stays in this page.");
+    return [];
   }
-  const parser = new SseParser();
-  const reader = answer.body.getReader();
-  while (!view.ended) {
-    const { done, value } = await reader.read();
-    if (done || running !== view) return;
-    for (const event of parser.push(value)) view.take(event);
-  }
+  return (await answer.json()).data.map((model) => model.id);
+}
+
+async function fill(wanted) {
+  const names = await profiles();
+  $("profile").replaceChildren(...names.map((name) => new Option(name, name)));
+  if (names.includes(wanted)) $("profile").value = wanted;
+  if (names.length) badge("idle", "ready");
 }
 
 async function start() {
   const asked = new URLSearchParams(location.search);
-  const profiles = (await (await fetch("/v1/models")).json()).data.map((model) => model.id);
-  $("profile").replaceChildren(...profiles.map((name) => new Option(name, name)));
-  if (profiles.includes(asked.get("profile"))) $("profile").value = asked.get("profile");
+  await fill(asked.get("profile"));
   if (asked.has("prompt")) $("prompt").value = asked.get("prompt");
+  if (asked.has("over")) $("over").value = asked.get("over");
   $("form").addEventListener("submit", (event) => {
     event.preventDefault();
     send($("profile").value, $("prompt").value);
@@ -161,7 +159,8 @@ async function start() {
   $("prompt").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
   });
-  $("cancel").addEventListener("click", () => running?.abort.abort());
+  $("key").addEventListener("change", () => fill(asked.get("profile")));
+  $("cancel").addEventListener("click", () => running?.reply.cancel());
   if (asked.has("autostart")) $("form").requestSubmit();
 }
 

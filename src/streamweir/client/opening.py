@@ -1,0 +1,102 @@
+"""A handshake on its way: what is asked for, what became of it, and which one comes behind it. No input or output."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from streamweir.dialects.ends import DecodeOptions
+from streamweir.errors import APIConnectionError, StreamweirError
+from streamweir.events import Retry, Upstream
+from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
+from streamweir.flows.handshake import Failure
+from streamweir.relay import Relay
+from streamweir.request import Request
+from streamweir.stages.limits import TimeLimits
+from streamweir.wire.websocket import WebSocket
+
+
+class Opening(msgspec.Struct):
+    """A handshake: what is asked for, and then a connection whose body follows, or an error, and the events on the way.
+
+    `called_at` is on the monotonic clock, `started_at` the same moment in seconds since the epoch. `after` is the
+    failure behind which the request is sent again. `connection` is the shell's own, `socket` the frames of an upgraded
+    one. `failures` counts what was retried already, `before` the requests that other profiles were sent.
+
+    `others` are the handshakes with the profiles that may be asked instead, each with its `source`, and `successor` is
+    the one that took over from this.
+    """
+
+    request: Request
+    limits: TimeLimits
+    called_at: float
+    started_at: float
+    again: AgainPolicy = NOTHING_FOLLOWS
+    decode: DecodeOptions | None = None
+    window: int | None = None
+    on_overflow: Literal["reject", "slide"] = "reject"
+    after: Failure | None = None
+    failures: int = 0
+    before: int = 0
+    profile: str | None = None
+    choices: int = 1
+    source: Any = None
+    others: tuple[Opening, ...] = ()
+    successor: Opening | None = None
+    sent_at: float = 0.0
+    events: list[Upstream] = []
+    attempts: int = 0
+    connection: Any = None
+    socket: WebSocket | None = None
+    correlation_id: str | None = None
+    error: StreamweirError | None = None
+
+    @property
+    def latest(self) -> Opening:
+        """This handshake, or the last that took over from it."""
+        return self if self.successor is None else self.successor.latest
+
+
+def next_opening(relay: Relay[Any], before: Opening) -> Opening:
+    """The handshake that a relay asks for behind the one it had."""
+    again = relay.again
+    if again is not None and again.kind == "fallback":
+        return take_over(before, again.end.code or again.end.status)
+    after = None
+    if again is not None and again.kind == "retry":
+        after = Failure("ambiguous", APIConnectionError(again.end.message or "nothing came", code=again.end.code))
+    return Opening(
+        relay.follow_up(before.request),
+        before.limits,
+        before.called_at,
+        before.started_at,
+        window=before.window,
+        on_overflow=before.on_overflow,
+        again=before.again,
+        decode=before.decode,
+        after=after,
+        failures=before.failures,
+        before=before.before + before.attempts,
+        profile=before.profile,
+        choices=before.choices,
+        source=before.source,
+        others=before.others,
+    )
+
+
+def take_over(before: Opening, reason: str) -> Opening:
+    """The handshake with the first of the other profiles, for the same call."""
+    first, *others = before.others
+    name = first.profile or first.request.model
+    retry = Retry(max(1, before.before + before.attempts), 0.0, f"{reason}, fallback to {name}")
+    successor = msgspec.structs.replace(
+        first,
+        called_at=before.called_at,
+        started_at=before.started_at,
+        others=tuple(others),
+        before=before.before + before.attempts,
+        events=[*before.events, retry],
+    )
+    before.successor = successor
+    return successor

@@ -1,0 +1,125 @@
+"""`chat.completion.chunk` objects, as JSON: what OpenAI's route and the browsers' WebSocket both carry. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamweir.events import Diagnostic, Ended, Extra, Reasoning, Released, Started, Text, ToolCall, Usage
+from streamweir.report import Report
+
+FINISH_REASONS = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
+
+OURS = {
+    "chunk": frozenset(("id", "object", "created", "model", "choices", "usage", "error")),
+    "choice": frozenset(("index", "delta", "finish_reason")),
+    "delta": frozenset(("role", "content", "tool_calls", "refusal", "reasoning_content")),
+    "tool_call": frozenset(("index", "id", "type", "function")),
+    "function": frozenset(("name", "arguments")),
+}
+"""Names that a carried key never takes, whatever an upstream puts there: they are written from events alone."""
+
+encode = msgspec.json.Encoder().encode
+
+
+class ChatChunks:
+    """Writes the chunks of one stream. `text` is the short way for what nearly every event is."""
+
+    __slots__ = ("_head", "_opened", "_text", "usage")
+
+    def __init__(self, *, id: str, model: str, created: int) -> None:
+        self._head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+        self._text = encode(self._head)[:-1] + b',"choices":[{"index":0,"delta":{"content":'
+        self._opened: set[int] = set()
+        self.usage: Usage | None = None
+
+    def text(self, content: str) -> bytes:
+        """The chunk of a piece of text of choice 0, channel content, that carries nothing else."""
+        return b'%b%b},"finish_reason":null}]}' % (self._text, encode(content))
+
+    def of(self, event: Released) -> list[bytes]:
+        """The chunks of any event but the last."""
+        out: list[bytes] = []
+        match event:
+            case Started():
+                self._open(0, out)
+            case Text() | Reasoning() | ToolCall():
+                self._open(event.choice, out)
+                extra = event.extra or {}
+                out.append(self._chunk(event.choice, carried(extra, "delta") | delta_object(event), extra))
+            case Usage():
+                self.usage = event
+            case Diagnostic() if event.extra:
+                out.append(self._chunk(None, {}, event.extra))
+            case _:
+                pass
+        return out
+
+    def finish(self, reasons: dict[int, str]) -> list[bytes]:
+        """The chunks that end each choice."""
+        return [self._chunk(choice, {}, {}, reason) for choice, reason in reasons.items()]
+
+    def counts(self, report: Report) -> bytes:
+        """The chunk of the token counts."""
+        return encode({**self._head, "choices": [], "usage": usage_object(self.usage, report)})
+
+    def _open(self, choice: int, out: list[bytes]) -> None:
+        if choice not in self._opened:
+            self._opened.add(choice)
+            out.append(self._chunk(choice, {"role": "assistant", "content": ""}, {}))
+
+    def _chunk(self, choice: int | None, delta: dict[str, Any], extra: Extra, finish: str | None = None) -> bytes:
+        choices: list[dict[str, Any]] = []
+        if choice is not None:
+            choices = [{**carried(extra, "choice"), "index": choice, "delta": delta, "finish_reason": finish}]
+        return encode({**carried(extra, "chunk"), **self._head, "choices": choices})
+
+
+def carried(extra: Extra, level: str) -> dict[str, Any]:
+    """The keys of one level that the event model does not know."""
+    found: dict[str, Any] = extra.get(level, {})
+    return {key: value for key, value in found.items() if key not in OURS[level]} if found else {}
+
+
+def delta_object(event: Text | Reasoning | ToolCall) -> dict[str, Any]:
+    """The `delta` of a chunk that carries one event."""
+    if isinstance(event, Text):
+        return {event.channel: event.content}
+    if isinstance(event, Reasoning):
+        return {"reasoning_content": event.content}
+    extra = event.extra or {}
+    call: dict[str, Any] = {**carried(extra, "tool_call"), "index": event.call}
+    call |= {k: v for k, v in (("id", event.id), ("type", event.kind)) if v is not None}
+    function = {k: v for k, v in (("name", event.name), ("arguments", event.arguments)) if v is not None}
+    return {"tool_calls": [{**call, "function": {**carried(extra, "function"), **function}}]}
+
+
+def finish_reasons(event: Ended) -> dict[int, str]:
+    """The finish reason of each choice of a reply that is whole, in OpenAI's words."""
+    if event.stop_reasons is not msgspec.UNSET:
+        return {choice: in_openai_words(reason) for choice, reason in event.stop_reasons.items()}
+    report = event.report
+    return {0: "length" if report.status == "truncated" else in_openai_words(report.stop_reason)}
+
+
+def in_openai_words(reason: str | None) -> str:
+    """A finish reason that OpenAI's clients know: what gateways call `completed` or `done` is a `stop`."""
+    return reason if reason in FINISH_REASONS else "stop"
+
+
+def usage_object(usage: Usage | None, report: Report) -> dict[str, Any]:
+    """The `usage` object: the upstream's own counts, or the report's estimate, marked as one."""
+    if usage is not None and usage.completion_tokens is not None:
+        counts = {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+        }
+        return (usage.details or {}) | counts
+    counts = {
+        "prompt_tokens": report.usage.prompt_tokens,
+        "completion_tokens": report.usage.completion_tokens,
+        "total_tokens": report.usage.total_tokens,
+    }
+    return counts | ({"estimated": True} if report.usage.estimated else {})

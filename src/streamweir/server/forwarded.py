@@ -1,0 +1,58 @@
+"""Who is at the other end, where trusted proxies stand between. No input or output."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streamweir.errors import ConfigError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How a client reached us: its address, and the origin that it used."""
+
+    address: str
+    origin: str
+
+
+def networks_of(texts: Sequence[str], where: str) -> tuple[Network, ...]:
+    """The configured proxies. Raises ConfigError."""
+    out: list[Network] = []
+    for text in texts:
+        try:
+            out.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise ConfigError(
+                f'{where}: {text!r} is no address or network: {error}; give such as "10.0.0.0/8"'
+            ) from None
+    return tuple(out)
+
+
+def seen(peer: str, scheme: str, host: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> Seen:
+    """What a request says of its client; forwarded headers count only where a trusted proxy wrote them."""
+    if not trusted or not _trusted(peer, trusted):
+        return Seen(peer, f"{scheme}://{host}")
+    address = peer
+    for hop in reversed(headers.get("X-Forwarded-For", "").split(",")):
+        # from the nearest on: the first that no proxy of ours is said by one, the rest by anybody
+        if not hop.strip():
+            break
+        address = hop.strip()
+        if not _trusted(address, trusted):
+            break
+    scheme = headers.get("X-Forwarded-Proto", scheme).partition(",")[0].strip().lower()
+    host = headers.get("X-Forwarded-Host", host).partition(",")[0].strip().lower()
+    return Seen(address, f"{scheme}://{host}")
+
+
+def _trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+    try:
+        one = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(one, "ipv4_mapped", None) or one
+    return any(mapped in network for network in trusted)

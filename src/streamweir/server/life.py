@@ -1,0 +1,148 @@
+"""The proxy as a server: it listens, reloads, and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from streamweir.config import Config
+from streamweir.errors import ConfigError, StreamweirError
+from streamweir.server.app import make_app
+from streamweir.server.shared import Shared, Told
+
+BACKLOG: Final = 2048
+"""Connections that may wait to be accepted; a page's reload by everyone at once is a burst of them."""
+
+KEEPALIVE: Final = 75.0
+"""Seconds an idle client connection is kept: longer than nginx's 60, so that nginx never reuses one we just closed."""
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+class Server:
+    """A proxy that accepts on `host` and `port` (0: any free port; `port` then says which). Raises ConfigError."""
+
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], host: str, port: int, *, told: Told | None = None
+    ) -> None:
+        self.shared = Shared(config, environ, told)
+        self._files = (config.server.tls_cert, config.server.tls_key)
+        self._tls = tls_context(*self._files)
+        self._runner = web.AppRunner(
+            make_app(self.shared),
+            handler_cancellation=True,
+            keepalive_timeout=KEEPALIVE,
+            access_log=None,
+            shutdown_timeout=0.5,
+        )
+        self.host = host
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    async def start(self) -> None:
+        """Accept connections. Raises OSError with a sentence where the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG, ssl_context=self._tls)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise port_error(error, self.host, self.port) from None
+        if not self.port:
+            self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close everything."""
+        await self._runner.cleanup()
+
+    def reload(self, config: Config, environ: Mapping[str, str], *, insecure: bool = False) -> None:
+        """Serve another configuration from now on; streams keep theirs. Raises ConfigError, and then all stays.
+
+        A certificate is read anew. What belongs to the listening socket needs a restart: host, port, TLS on or off,
+        and body_limit.
+        """
+        check_host(self.host, config, insecure)
+        files = (config.server.tls_cert, config.server.tls_key)
+        if (files[0] is None) != (self._tls is None):
+            raise ConfigError("TLS cannot be turned on or off by a reload: restart")
+        tls_context(*files)
+        self.shared.reload(config, environ)
+        if self._tls is not None:
+            load_certificate(self._tls, *files)
+
+
+def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    """What connections are secured with; None: nothing. Raises ConfigError."""
+    if cert is None or key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    load_certificate(context, cert, key)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, cert: str | None, key: str | None) -> None:
+    """Read a certificate and its key; connections made from now on get it. Raises ConfigError."""
+    for name, path in (("tls_cert", cert), ("tls_key", key)):
+        if path is None or not os.access(path, os.R_OK):
+            raise ConfigError(f"server.{name}: {path} cannot be read")
+    try:
+        context.load_cert_chain(cert or "", key)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"server.tls_cert and tls_key: {error}: give PEM files that belong together") from None
+
+
+def port_error(error: OSError, host: str, port: int) -> OSError:
+    """An error of listening, as a sentence with its mend."""
+    if error.errno == errno.EADDRINUSE:
+        return OSError(errno.EADDRINUSE, f"port {port} on {host} is in use: stop what listens there, or give --port")
+    return OSError(
+        error.errno, f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; give --host or --port"
+    )
+
+
+def check_host(host: str, config: Config, insecure: bool) -> None:
+    """Refuse to listen beyond this machine where anyone could spend the tenant's tokens. Raises ConfigError."""
+    if host not in LOOPBACK and not config.server.keys and not insecure:
+        raise ConfigError(
+            f"listening on {host} without API keys would let anyone who reaches it use the upstream's credentials: "
+            "add server.keys (`streamweir keys new NAME` makes one), listen on 127.0.0.1, or give --insecure"
+        )
+
+
+async def serve(
+    server: Server, again: Callable[[], tuple[Config, Mapping[str, str]]], say: Callable[[str], None], *, insecure: bool
+) -> None:
+    """Serve until SIGINT or SIGTERM. SIGHUP reads the configuration `again`."""
+    await server.start()
+    say(f"listening on {server.url}")
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+
+    def reload() -> None:
+        try:
+            config, environ = again()
+            server.reload(config, environ, insecure=insecure)
+        except StreamweirError as error:
+            say(f"the configuration was not reloaded, and the old one stays: {error.message}")
+        else:
+            say("the configuration was reloaded")
+
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, reload)
+    await stopped.wait()
+    await server.stop()

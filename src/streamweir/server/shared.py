@@ -1,0 +1,100 @@
+"""What the proxy's routes work with: what outlives a reload, and what one configuration makes."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from streamweir.client.aio.pool import Pool
+from streamweir.client.aio.wheel import Wheel
+from streamweir.client.opening import Opening
+from streamweir.config import Config, seconds
+from streamweir.faces.wanted import Wanted
+from streamweir.report import Report
+from streamweir.server.forwarded import Seen, networks_of, seen
+from streamweir.server.keys import ANYONE, Keyring, Who
+from streamweir.server.origins import checked_origins
+from streamweir.server.profiles import Profiles
+from streamweir.server.tickets import Tickets
+
+MAX_REQUEST_ID: Final = 128
+"""Characters of a client's X-Request-Id; it goes into logs and upstream headers, so it is short and printable."""
+
+Told = Callable[[Report, web.Request], None]
+"""Who is told the report of every stream, however it ended."""
+
+
+class Serving:
+    """One configuration, ready to be served. Streams keep the one they began with. Raises ConfigError."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], pool: Pool, before: Serving | None = None) -> None:
+        server = config.server
+        self.keys = Keyring(
+            [(key.sha256, Who(key.name, frozenset(key.profiles) or None, key.admin)) for key in server.keys]
+        )
+        self.origins = checked_origins(server.origins, keys=bool(self.keys), where="server.origins")
+        self.trusted = networks_of(server.trusted_proxies, "server.trusted_proxies")
+        self.commit_after = seconds(server.commit_after, "server.commit_after")
+        self.heartbeat = seconds(server.heartbeat, "server.heartbeat")
+        self.profiles: Profiles = Profiles(config, environ, pool, before.profiles if before is not None else None)
+
+
+class Shared:
+    """What all requests share. `serving` is replaced whole by a reload."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], told: Told | None = None) -> None:
+        self.wheel = Wheel()
+        self.pool = Pool()
+        self.tickets = Tickets()
+        self.told = told
+        self.body_limit = config.server.body_limit
+        self.serving = Serving(config, environ, self.pool)
+
+    def reload(self, config: Config, environ: Mapping[str, str]) -> None:
+        """Serve another configuration from now on. Raises ConfigError, and then the old one stays."""
+        self.serving = Serving(config, environ, self.pool, self.serving)
+
+    def tell(self, report: Report | None, request: web.Request) -> None:
+        """A stream has ended."""
+        if self.told is not None and report is not None:
+            self.told(report, request)
+
+
+SHARED: Final = web.AppKey("shared", Shared)
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+WHO: Final = web.RequestKey("who", Who)
+"""Absent where no keys are configured."""
+
+
+def request_id_of(request: web.Request) -> str:
+    """The client's own id for the request where it gave a usable one, else a new one; the same at every call."""
+    known = request.get(REQUEST_ID)
+    if known is None:
+        given = request.headers.get("X-Request-Id", "")
+        usable = given and len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable()
+        known = request[REQUEST_ID] = given if usable else str(uuid.uuid4())
+    return known
+
+
+def who_of(request: web.Request) -> Who:
+    """Who asks, as the gate found."""
+    return request.get(WHO) or ANYONE
+
+
+def seen_of(request: web.Request) -> Seen:
+    """Who is at the other end."""
+    trusted = request.app[SHARED].serving.trusted
+    peer = request.remote or "unix"
+    return seen(peer, request.scheme, request.host.lower(), request.headers, trusted)
+
+
+def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
+    """The handshake for what a client wants. Raises Problem."""
+    profiles = request.app[SHARED].serving.profiles
+    return profiles.opening(
+        wanted, who or who_of(request), request_id_of(request), time.monotonic(), time.time(), withdraw=withdraw
+    )

@@ -1,0 +1,211 @@
+"""`GET /ws`: the browsers' WebSocket. aiohttp reads frames; streams are written to the transport, once a read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from streamweir.client.aio.carrier import Carrier
+from streamweir.client.aio.upstream import UpstreamClient
+from streamweir.client.exchange import Exchange
+from streamweir.client.opening import Opening
+from streamweir.errors import ContextWindowExceeded, RequestError, StreamweirError
+from streamweir.faces import browser_ws
+from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init
+from streamweir.relay import Relay
+from streamweir.server.gate import use_ticket
+from streamweir.server.keys import NOBODY, Who
+from streamweir.server.problems import Problem
+from streamweir.server.reply import HIGH_WATER
+from streamweir.server.shared import SHARED, opening_of, who_of
+from streamweir.server.streams import opened_or_told, refused
+
+LOOK: Final = 0.05
+"""Seconds between looks at a client that reads too slowly."""
+
+DEAD_AFTER: Final = 30.0
+"""Seconds between protocol pings; a peer that answers none is gone, whatever its TCP says."""
+
+
+async def websocket(request: web.Request) -> web.StreamResponse:
+    """Serve one connection: one stream at a time, as many as its client likes."""
+    shared = request.app[SHARED]
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise Problem(426, "upgrade_required", "this route speaks WebSocket: connect with ws:// or wss://")
+    socket = web.WebSocketResponse(
+        protocols=(SUBPROTOCOL,), compress=False, heartbeat=DEAD_AFTER, max_msg_size=shared.body_limit
+    )
+    await socket.prepare(request)
+    session = Session(request)
+    shared.wheel.add(session)
+    try:
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                session.said(message.data)
+            elif message.type is WSMsgType.BINARY:
+                session.write(browser_ws.refusal("invalid_handshake", "", "messages are JSON texts, not binary"))
+    finally:
+        shared.wheel.remove(session)
+        await session.leave()
+    return socket
+
+
+class Session:
+    """One connection: the stream that runs on it, and what its client may do."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._shared = request.app[SHARED]
+        self._who = who_of(request)
+        self._streams = 0
+        self._task: asyncio.Task[None] | None = None
+        self._carrier: Carrier[bytes] | None = None
+        self._slow = False
+        self._every = self._shared.serving.heartbeat
+        self._beat_at = time.monotonic() + self._every
+
+    # -- for the wheel ---------------------------------------------------------------------------------
+
+    def due(self, now: float) -> float:
+        """The next heartbeat; sooner where we wait for the client to read."""
+        return now + LOOK if self._slow else self._beat_at
+
+    def tick(self, now: float) -> None:
+        """Beat, or see whether the client has read enough."""
+        transport = self._request.transport
+        if self._slow:
+            if transport is None or transport.get_write_buffer_size() <= HIGH_WATER:
+                self._slow = False
+                if self._carrier is not None:
+                    self._carrier.resume()
+        elif now >= self._beat_at:
+            self._beat_at = now + self._every
+            self.write(HEARTBEAT)
+
+    # -- what the client says --------------------------------------------------------------------------
+
+    def said(self, text: str) -> None:
+        """One message."""
+        try:
+            message = browser_ws.read_message(text)
+        except RequestError as error:
+            self.write(browser_ws.refusal(error.code or "invalid_request", error.message, error.message))
+            return
+        if isinstance(message, Init):
+            self._begin(message)
+        elif message == "ping":
+            self.write(PONG)
+        elif message == "cancel":
+            self._cancel()
+
+    def _begin(self, init: Init) -> None:
+        if self._task is not None and not self._task.done():
+            self.write(browser_ws.refusal("busy", "a stream runs on this connection: cancel it, or wait for its end"))
+            return
+        try:
+            who = self._let_in(init)
+            opening = opening_of(self._request, init.wanted, withdraw=True, who=who)
+            self._streams += 1
+            if self._streams > 1:
+                name = f"{opening.request.request_id}-{self._streams}"
+                rename(opening, name)
+            exchange: Exchange = opening.source.exchange
+            count = exchange.prompt_tokens(opening)
+        except ContextWindowExceeded as error:
+            text = f"Context window exceeded: {error.tokens} > {error.limit}"
+            self.write(browser_ws.refusal("context_window_exceeded", text, error.message))
+        except RequestError as error:
+            self.write(browser_ws.refusal("invalid_request", error.message, error.message))
+        except Problem as problem:
+            self.write(browser_ws.refusal(problem.code, problem.message))
+        except StreamweirError as error:
+            self.write(browser_ws.refusal("handshake_failed", error.message))
+        else:
+            model, name = opening.profile or "", opening.request.request_id
+            self.write(browser_ws.acknowledgement(tokens=count, model=model, stream_id=name))
+            self._task = asyncio.get_running_loop().create_task(self._stream(opening, model))
+
+    def _let_in(self, init: Init) -> Who:
+        if self._who is not NOBODY:
+            return self._who
+        if init.ticket is None:
+            raise Problem(401, "key_missing", "an API key or a ticket is needed to ask here")
+        self._who = use_ticket(self._request, init.ticket)
+        return self._who
+
+    def _cancel(self) -> None:
+        """The client wants no more. What ends the stream says so to it."""
+        if self._carrier is not None:
+            self._carrier.end("client_gone")
+        elif self._task is not None:
+            self._task.cancel()
+
+    # -- what it gets ----------------------------------------------------------------------------------
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing() or not frames:
+            return
+        transport.write(frames)
+        if not self._slow and transport.get_write_buffer_size() > HIGH_WATER and self._carrier is not None:
+            self._slow = True
+            self._carrier.pause()
+            # sooner than it was to come by
+            self._shared.wheel.add(self)
+
+    async def leave(self) -> None:
+        """The connection is over."""
+        if self._carrier is not None:
+            self._carrier.end("client_gone")
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _stream(self, opening: Opening, model: str) -> None:
+        shared = self._shared
+        encode = BrowserWs(id=f"chatcmpl-{opening.request.request_id}", model=model, created=int(opening.started_at))
+        running: Relay[bytes] | None = None
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            opened = await opened_or_told(shared, self._request, opening)
+            source: UpstreamClient = opened.source
+            relay, first = source.relay(opened, encode)
+            running = relay
+            self.write(first)
+            if relay.done:
+                return
+
+            def take(out: bytes) -> None:
+                self.write(out)
+                if relay.done and not over.done():
+                    over.set_result(None)
+
+            carrier = self._carrier = Carrier(source, shared.wheel, opened, relay, take)
+            carrier.begin()
+            if not relay.done:
+                await over
+        except RequestError as error:
+            self.write(refused(opening, error, encode))
+        except asyncio.CancelledError:
+            # cancelled before there was a stream: its end is the client's to see all the same
+            if running is None:
+                latest = opening.latest
+                ended, _ = latest.source.relay(latest, encode)
+                self.write(ended.end("client_gone", time.monotonic()))
+        finally:
+            carrier_, self._carrier = self._carrier, None
+            if carrier_ is not None:
+                carrier_.end("client_gone")
+            shared.tell(running.report if running is not None else None, self._request)
+            self._slow = False
+
+
+def rename(opening: Opening, name: str) -> None:
+    """Give a stream an id of its own: several run on one connection, one behind the other."""
+    for one in (opening, *opening.others):
+        one.request = msgspec.structs.replace(one.request, request_id=name)
