@@ -13,6 +13,7 @@ IMPURE = (
     "simulator/app.py",
     "tokens.py",
     "interop",
+    "asgi.py",
     "simulator/sockets.py",
     "config.py",
     "__main__.py",

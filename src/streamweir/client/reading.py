@@ -84,6 +84,11 @@ class Reading:
         """The request's id, as sent upstream and as in the report."""
         return self._opening.request.request_id
 
+    @property
+    def model(self) -> str:
+        """The model that is asked."""
+        return self._opening.request.model
+
     def _check(self) -> None:
         how = self._how
         problems: list[str] = []

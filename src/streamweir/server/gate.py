@@ -9,9 +9,10 @@ from typing import Final
 from aiohttp import web
 
 from streamweir.errors import StreamweirError
+from streamweir.faces.problems import Problem, problem_of
 from streamweir.server.keys import NOBODY, Who
 from streamweir.server.origins import allowed, cors_headers, preflight_headers
-from streamweir.server.problems import Problem, openai, plain, problem_of
+from streamweir.server.problems import answer_of
 from streamweir.server.shared import SHARED, WHO, Serving, request_id_of, seen_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -62,7 +63,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def _shaped(request: web.Request, problem: Problem) -> web.Response:
-    return (openai if request.path.startswith("/v1/") else plain)(problem)
+    return answer_of(problem, openai=request.path.startswith("/v1/"))
 
 
 def _check_origin(request: web.Request, origin: str) -> None:

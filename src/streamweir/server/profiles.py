@@ -13,11 +13,11 @@ from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
 from streamweir.config import Config, again_policy, among, time_limits
 from streamweir.errors import ConfigError
+from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy, without_restart
 from streamweir.request import Message, Request
 from streamweir.server.keys import Who
-from streamweir.server.problems import Problem
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.report import rfc3339
 

@@ -16,10 +16,10 @@ from streamweir.client.opening import Opening
 from streamweir.errors import ContextWindowExceeded, RequestError, StreamweirError
 from streamweir.faces import browser_ws
 from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init
+from streamweir.faces.problems import Problem
 from streamweir.relay import Relay
 from streamweir.server.gate import use_ticket
 from streamweir.server.keys import NOBODY, Who
-from streamweir.server.problems import Problem
 from streamweir.server.reply import HIGH_WATER
 from streamweir.server.shared import SHARED, opening_of, who_of
 from streamweir.server.streams import opened_or_told, refused

@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import web
 
 from streamweir.errors import RequestError
+from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import read_body
 from streamweir.server.keys import Who
-from streamweir.server.problems import Problem
 from streamweir.server.shared import SHARED, who_of
 from streamweir.server.tickets import MAX_TTL, TTL, Ticket
 from streamweir.stages.report import rfc3339

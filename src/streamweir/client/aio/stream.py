@@ -96,6 +96,21 @@ class AsyncStream(Reading):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
+    async def read(self) -> list[Released]:
+        """All events that are there, the next ones where there are none; empty once all were read.
+
+        For those who write events on: it raises for no reply that is not whole, since the last event says so.
+        """
+        if self._relay is None:
+            raise RequestError("the stream is not open: use `async with gateway.stream(…) as stream`")
+        while not len(self._buffer) and not self._relay.done:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        events = [self._buffer.pop() for _ in range(len(self._buffer))]
+        if self._buffer.drained:
+            self._resume()
+        return events
+
     @property
     async def text(self) -> AsyncIterator[str]:
         """The reply, piece by piece (`async for piece in stream.text`)."""
