@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 SHELL := /bin/bash
 # where npm came with its own Node, Debian's packages would be in its way
-PACKAGES = chromium $(shell command -v npm >/dev/null || echo nodejs npm)
+PACKAGES = chromium nginx-light $(shell command -v npm >/dev/null || echo nodejs npm)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint deps bench soak lock clean docs
@@ -66,19 +66,24 @@ docs: .venv/dev
 	$(BIN)/python tests/acceptance/test_every_offset.py --write
 	$(BIN)/python -m tests.contract.matrix --write
 	$(BIN)/python -m tests.docs.test_events --write
+	$(BIN)/python -m tests.stock_clients.matrix --write
 
 deps:
 	@if [ "$$(id -u)" = 0 ]; then as=; elif command -v sudo >/dev/null; then as=sudo; else \
 	  echo "make deps installs Debian packages: run it as root, or install sudo" >&2; exit 1; fi; \
 	  $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $(PACKAGES)
 	npm ci --no-audit --no-fund
-	$(PYTHON) -m venv .peers && .peers/bin/python -m pip --disable-pip-version-check --no-input -q install -r requirements/peers.txt
+	for set in node20 node22; do npm ci --no-audit --no-fund --prefix tests/stock_clients/$$set || exit 1; done
+	for set in clients litellm; do \
+	  $(PYTHON) -m venv .peers/$$set && .peers/$$set/bin/python -m pip --disable-pip-version-check --no-input -q \
+	    install --require-hashes -r requirements/$$set.txt || exit 1; \
+	done
 
 # one resolution for all Python versions and platforms; files name no index
 lock:
-	@for set in build base dev; do \
+	@for set in build base dev clients litellm; do \
 	  case $$set in \
-	    build) source=requirements/build.in; extra= ;; \
+	    build|clients|litellm) source=requirements/$$set.in; extra= ;; \
 	    base) source=pyproject.toml; extra= ;; \
 	    dev) source=pyproject.toml; extra="--group dev" ;; \
 	  esac; \
@@ -88,4 +93,4 @@ lock:
 	done
 
 clean:
-	rm -rf .venv node_modules .peers
+	rm -rf .venv node_modules .peers tests/stock_clients/node*/node_modules

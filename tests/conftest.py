@@ -58,12 +58,21 @@ async def started_proxy(simulator: RunningSimulator, models: dict[str, str], dia
     return server
 
 
+PLACES = {
+    "clients/python": ROOT / ".peers" / "clients" / "bin" / "python",
+    "litellm/python": ROOT / ".peers" / "litellm" / "bin" / "python",
+    "litellm": ROOT / ".peers" / "litellm" / "bin" / "litellm",
+    "node22": ROOT / "tests" / "stock_clients" / "node22" / "node_modules" / "node" / "bin" / "node",
+}
+"""Tools that `make deps` puts into the checkout, in environments of their own."""
+
+
 def needs(*tools: str) -> dict[str, str]:
     """Where the tools are; a test that needs one that is missing skips, or fails where everything must run."""
     found: dict[str, str] = {}
     for tool in tools:
-        local = (ROOT / "node_modules" / ".bin" / tool, ROOT / ".peers" / "bin" / tool)
-        path = next((str(one) for one in local if one.exists()), None) or shutil.which(tool)
+        local = PLACES.get(tool, ROOT / "node_modules" / ".bin" / tool)
+        path = str(local) if local.exists() else None if tool in PLACES else shutil.which(tool)
         if path is None:
             message = f"{tool} is missing: run `make deps`"
             if os.environ.get("STREAMWEIR_REQUIRE_ALL"):
@@ -77,7 +86,8 @@ def needs(*tools: str) -> dict[str, str]:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("GENESYS", "OPENAI_")) or (
-            name.startswith("STREAMWEIR_") and name not in ("STREAMWEIR_REQUIRE_ALL", "STREAMWEIR_SOAK", "STREAMWEIR_SCREENSHOTS")
+            name.startswith("STREAMWEIR_")
+            and name not in ("STREAMWEIR_REQUIRE_ALL", "STREAMWEIR_SOAK", "STREAMWEIR_SCREENSHOTS")
         ):
             monkeypatch.delenv(name)
     # a developer's own credentials are none of the tests' business
