@@ -149,6 +149,8 @@ class Relay(Generic[Out]):
 
     def refuse(self, error: StreamweirError, before: Sequence[Upstream], now: float) -> Out:
         """End a stream that never began, with the error that its caller gets; `before` is what happened on the way."""
+        # whatever could be asked again was, in the handshake
+        self._policy = None
         return self._pass((*before, ended_by_error(error)), now)
 
     def follow_up(self, request: Request) -> Request:

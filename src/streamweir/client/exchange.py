@@ -89,7 +89,8 @@ class Exchange:
             raise RequestError(f"the request cannot be written as JSON: {error}") from None
 
     def prompt_tokens(self, opening: Opening) -> int:
-        """The tokens of the prompt as it will be sent, or an upper estimate. Raises ContextWindowExceeded."""
+        """The tokens of the prompt as it will be sent, or an upper estimate. Raises RequestError where `body` would."""
+        self.body(opening)
         request = self._windowed(opening.request, opening)
         return counter(request.model)(prompt_text(request.messages)).tokens
 

@@ -16,11 +16,12 @@ KEY_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who asks: the key's name, and the profiles it may use (None: all). Without configured keys everybody is one."""
+    """Who asks: the key's name, and the profiles it may use (None: all). `ticket`: a page, with what its site gave it."""
 
     name: str | None = None
     profiles: frozenset[str] | None = None
     admin: bool = False
+    ticket: bool = False
 
     def may(self, profile: str) -> bool:
         """Whether a profile may be used."""

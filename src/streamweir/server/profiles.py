@@ -20,6 +20,7 @@ from streamweir.request import Message, Request
 from streamweir.server.keys import Who
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.report import rfc3339
+from streamweir.tokens import counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,11 @@ class Profiles:
             )
             for name, table in config.profiles.items()
         }
+
+    def load_counters(self) -> None:
+        """Load what counts the tokens of prompts."""
+        for profile in self._profiles.values():
+            counter(profile.model)
 
     def names(self, who: Who) -> list[str]:
         """The names that somebody may use, in the order of the configuration."""

@@ -41,12 +41,14 @@ async def tickets(request: web.Request) -> web.Response:
     asked = read_body(_decode, await request.read())
     shared = request.app[SHARED]
     who = who_of(request)
+    if who.ticket:
+        raise Problem(403, "ticket_from_ticket", "a ticket makes no other ticket: a key does")
     if not 0 < asked.ttl <= MAX_TTL or math.isnan(asked.ttl):
         raise RequestError(f"ttl is {asked.ttl:g}: it must be over 0 and at most {MAX_TTL:g} seconds")
     profile = shared.serving.profiles.get(asked.profile, who)
     now = time.time()
     text = secrets.token_urlsafe(16)
-    ticket = Ticket(Who(who.name, frozenset((profile.name,))), asked.origin, now + asked.ttl)
+    ticket = Ticket(Who(who.name, frozenset((profile.name,)), ticket=True), asked.origin, now + asked.ttl)
     if not shared.tickets.give(text, ticket, now):
         raise Problem(503, "too_many_tickets", "too many tickets wait to be used: try again later")
     body = msgspec.json.encode(TicketAnswer(text, rfc3339(ticket.expires_at)))

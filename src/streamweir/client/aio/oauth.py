@@ -72,6 +72,7 @@ class Credentials:
         self._store_file = store
         self._cached: CachedToken | None = store.load() if store is not None else None
         self._renewal: asyncio.Task[str] | None = None
+        self._waiting = 0
 
     @property
     def current(self) -> str | None:
@@ -90,8 +91,19 @@ class Credentials:
             if state == "ageing":
                 self._renew()
             return cached.value
-        # shielded: one stream's cancellation must not take the token from the others
-        return await asyncio.shield(self._renew())
+        renewal = self._renew()
+        self._waiting += 1
+        try:
+            # shielded: one stream's cancellation must not take the token from the others
+            return await asyncio.shield(renewal)
+        except asyncio.CancelledError:
+            if self._waiting == 1:
+                # the last of them: nobody wants the answer any more, and who comes now asks anew
+                renewal.cancel()
+                self._renewal = None
+            raise
+        finally:
+            self._waiting -= 1
 
     def _renew(self) -> asyncio.Task[str]:
         if self._renewal is None or self._renewal.done():
@@ -119,7 +131,11 @@ async def fetch_token(pool: Pool, settings: UpstreamSettings) -> Grant:
     origin, data = token_post(settings)
     try:
         connection = await pool.take(origin, TOKEN_TIMEOUT)
-        answer = await connection.exchange(data, TOKEN_TIMEOUT)
+        try:
+            answer = await connection.exchange(data, TOKEN_TIMEOUT)
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
         body = await read_body(connection, TOKEN_TIMEOUT)
     except APIError as error:
         raise TokenFailed(Failure("not_connected", error)) from None
