@@ -21,6 +21,7 @@ try {
     const seen = await page.evaluate(() => ({ state: document.getElementById("badge").dataset.state, size: document.getElementById("reply").firstChild?.length ?? 0 }));
     state = seen.state;
     if (state === "streaming") lengths.add(seen.size);
+    if (screenshot && lengths.size === 12) await page.screenshot({ path: screenshot.replace(".png", "-growing.png") });
     if (["complete", "truncated", "failed"].includes(state)) break;
     await page.waitForTimeout(25);
   }

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -268,3 +270,64 @@ def test_the_doctor_sees_what_buffers(address: str) -> None:
     done = run("doctor", "-m", "sim:none?rate=0", "--dialect", "sse-gateway", url=address)
     assert "pieces came in one go" in done.stdout
     assert "proxy_buffering off" in done.stdout
+
+
+def streamweir(
+    *arguments: str, environ: dict[str, str] | None = None, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    done = run(*arguments, **(environ or {}))
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_a_new_key_is_shown_once_and_its_hash_opens(tmp_path: Path) -> None:
+    shown = streamweir("keys", "new", "web", "--profile", "p", "--admin")
+    key, _, toml = shown.stdout.partition("\n")
+    assert key.startswith("sw_")
+    assert len(key) >= 43
+    entry = tomllib.loads(toml)["server"]["keys"][0]
+    assert entry == {"name": "web", "sha256": sha256(key.encode()).hexdigest(), "profiles": ["p"], "admin": True}
+    again = json.loads(streamweir("keys", "new", "web", "--json").stdout)
+    assert again["key"] != key
+    assert again["sha256"] == sha256(again["key"].encode()).hexdigest()
+
+
+CONFIG = """
+[upstreams.a]
+dialect = "sse-gateway"
+client_id = "id"
+idle_timeout = "7s"
+[profiles.p]
+upstream = "a"
+model = "m"
+options = { deep = { "odd key" = [1, "é"] } }
+[server]
+default_profile = "p"
+"""
+
+
+def test_the_configuration_shown_checked_and_described(tmp_path: Path) -> None:
+    config = tmp_path / "streamweir.toml"
+    config.write_text(CONFIG)
+    environ = {"STREAMWEIR_REGION": "eu-west-1", "STREAMWEIR_CLIENT_SECRET": "hunter2"}
+    shown = streamweir("config", "show", "-c", str(config), "--origin", environ=environ)
+    assert "hunter2" not in shown.stdout + shown.stderr
+    lines = shown.stdout.splitlines()
+    assert f'upstreams.a.dialect = "sse-gateway"  # {config}' in lines
+    assert 'upstreams.a.client_secret = "********"  # STREAMWEIR_CLIENT_SECRET' in lines
+    assert 'upstreams.a.region = "eu-west-1"  # STREAMWEIR_REGION' in lines
+    assert f'upstreams.a.idle_timeout = "7s"  # {config}' in lines
+    assert "profiles.p.idle_timeout = 7.0  # upstreams.a" in lines
+    assert "upstreams.a.deadline = 120.0  # default" in lines
+    # what is shown is TOML, and says the same again
+    tree = tomllib.loads(shown.stdout)
+    assert tree["profiles"]["p"]["options"] == {"deep": {"odd key": [1, "é"]}}
+    assert streamweir("config", "check", "-c", str(config), environ=environ).returncode == 0
+    missing = streamweir("config", "check", "-c", str(config), code=3)
+    assert "credentials are missing: client_secret" in missing.stderr
+    config.write_text(CONFIG.replace("default_profile", "defualt_profile"))
+    wrong = streamweir("config", "check", "-c", str(config), environ=environ, code=3)
+    assert "unknown key server.defualt_profile, did you mean 'default_profile'?" in wrong.stderr
+    schema = json.loads(streamweir("config", "schema").stdout)
+    assert schema["$defs"]["ServerTable"]["properties"]["origins"]["type"] == "array"
+    assert schema["$defs"]["ServerTable"]["additionalProperties"] is False

@@ -16,8 +16,9 @@ from tests.conftest import ROOT
 from tests.contract.test_cli import start, stop
 from tests.docs.blocks import relative_links, split
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-KINDS = {"python", "sh", "sh no-run", "toml", "json", "text"}
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+KINDS = {"python", "sh", "sh no-run", "toml", "json", "text", "html", "jsx"}
+"""Pages (html, jsx) are run by tests/browser/test_pages.py, in a real browser."""
 
 
 def blocks(kind: str) -> list[object]:
@@ -44,6 +45,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
 
 def run(command: list[str], text: str, servers: tuple[str, str]) -> None:
     text = text.replace("http://127.0.0.1:8788", servers[0]).replace("http://127.0.0.1:8787", servers[1])
+    text = text.replace("ws://127.0.0.1:8787", servers[1].replace("http:", "ws:"))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         command, input=text, capture_output=True, text=True, timeout=30, env=os.environ | {"PATH": path}, check=False

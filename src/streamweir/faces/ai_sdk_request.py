@@ -39,7 +39,7 @@ def read_request(body: bytes) -> Asked:
         key: found.pop(key) for key in ("profile", "temperature", "max_tokens", "metadata") if key in found
     }
     known["stop"] = stops(found.pop("stop", ()))
-    wanted = wanted_of({"profile": None, **known, "messages": messages, "passthrough": found})
+    wanted = wanted_of({"profile": None, **known, "messages": messages, "passthrough": found}, "profile")
     return Asked(wanted, str(last["id"]) if last.get("role") == "assistant" and last.get("id") else None)
 
 

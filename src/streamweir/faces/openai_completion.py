@@ -27,7 +27,7 @@ def read_request(body: bytes) -> Wanted:
         found["stream_options"] = options
     if known["choices"] != 1:
         found["n"] = known["choices"]
-    return wanted_of({**known, "passthrough": found})
+    return wanted_of({**known, "passthrough": found}, "model")
 
 
 def completion(events: Sequence[Released], *, id: str, model: str, created: int) -> tuple[int, dict[str, Any]]:

@@ -59,7 +59,7 @@ def read_request(body: bytes) -> Asked:
     _tools(found, problems)
     _text(found)
     refuse(problems)
-    return Asked(wanted_of({**known, "passthrough": found}), echo)
+    return Asked(wanted_of({**known, "passthrough": found}, "model"), echo)
 
 
 def _messages(items: list[Any], problems: list[str]) -> list[Message]:

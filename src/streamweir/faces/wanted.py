@@ -51,12 +51,13 @@ def read_object(body: bytes) -> dict[str, Any]:
     return {key: value for key, value in cast("dict[str, Any]", decoded).items() if value is not None}
 
 
-def wanted_of(values: dict[str, Any]) -> Wanted:
-    """A Wanted of untyped values. Raises RequestError."""
+def wanted_of(values: dict[str, Any], profile: str) -> Wanted:
+    """A Wanted of untyped values. Raises RequestError, with `profile` for what the face calls that."""
     try:
         return msgspec.convert(values, Wanted)
     except msgspec.ValidationError as error:
-        raise RequestError(str(error).replace("Object missing", "the request lacks the")) from None
+        message = str(error).replace("Object missing", "the request lacks the").replace("$.profile", f"$.{profile}")
+        raise RequestError(message) from None
 
 
 def listed(value: Any) -> list[Any]:

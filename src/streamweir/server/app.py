@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from streamweir.server.documents import asyncapi, openapi
-from streamweir.server.gate import add_headers, gate
+from streamweir.server.gate import gate
 from streamweir.server.pages import console, healthz, static, to_console, version
 from streamweir.server.routes import browser_stream, chat, chat_completions, models, responses
 from streamweir.server.shared import SHARED, Shared
@@ -38,7 +38,6 @@ def make_app(shared: Shared) -> web.Application:
     app = web.Application(middlewares=[gate], client_max_size=shared.body_limit)
     app[SHARED] = shared
     app.router.add_routes(ROUTES)
-    app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_upstreams)
     return app
 

@@ -11,9 +11,9 @@ from aiohttp import web
 from streamweir.errors import StreamweirError
 from streamweir.faces.problems import Problem, problem_of
 from streamweir.server.keys import NOBODY, Who
-from streamweir.server.origins import allowed, cors_headers, preflight_headers
+from streamweir.server.origins import allowed, preflight_headers
 from streamweir.server.problems import answer_of
-from streamweir.server.shared import SHARED, WHO, Serving, request_id_of, seen_of
+from streamweir.server.shared import ORIGIN_ALLOWED, SHARED, WHO, Serving, answer_headers, seen_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -22,8 +22,6 @@ OPEN: Final = ("/healthz", "/version", "/openapi.json", "/asyncapi.json", "/stat
 
 KEY_PROTOCOL: Final = "streamweir.key."
 TICKET_PROTOCOL: Final = "streamweir.ticket."
-
-ORIGIN_ALLOWED: Final = web.RequestKey("origin_allowed", bool)
 
 CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
@@ -36,15 +34,16 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         if origin is not None:
             _check_origin(request, origin)
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-                return web.Response(status=204, headers=preflight_headers(request.headers))
+                headers = preflight_headers(request.headers) | answer_headers(request)
+                return web.Response(status=204, headers=headers)
         serving = request.app[SHARED].serving
         if serving.keys and not request.path.startswith(OPEN):
             request[WHO] = _who(request, serving)
-        return await handler(request)
+        answer = await handler(request)
     except Problem as problem:
-        return _shaped(request, problem)
+        answer = _shaped(request, problem)
     except StreamweirError as error:
-        return _shaped(request, problem_of(error))
+        answer = _shaped(request, problem_of(error))
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -52,14 +51,9 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = _shaped(request, Problem(error.status, code, f"{request.method} {request.path}: {error.reason}"))
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
-        return answer
-
-
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """What every answer carries, streams too: the request's id, and what a page's browser wants to know."""
-    response.headers.setdefault("X-Request-Id", request_id_of(request))
-    if request.get(ORIGIN_ALLOWED):
-        response.headers.extend(cors_headers(request.headers["Origin"], request.app[SHARED].serving.origins))
+    if not answer.prepared:
+        answer.headers.update(answer_headers(request))
+    return answer
 
 
 def _shaped(request: web.Request, problem: Problem) -> web.Response:

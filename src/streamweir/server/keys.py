@@ -16,7 +16,7 @@ KEY_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who asks: the key's name, and the profiles it may use (None: all). `ticket`: a page, with what its site gave it."""
+    """Who asks: the key's name, and the profiles it may use (None: all). `ticket`: a page, by its site's leave."""
 
     name: str | None = None
     profiles: frozenset[str] | None = None

@@ -53,8 +53,8 @@ class Server:
 
     async def start(self) -> None:
         """Accept connections. Raises OSError with a sentence where the port is taken."""
-        # a tokenizer takes up to a second to load, and would hold up every stream if the first prompt did it
-        await asyncio.to_thread(self.shared.serving.profiles.load_counters)
+        if self.shared.serving.profiles.counted:
+            await self.shared.count_tokens()
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG, ssl_context=self._tls)
         try:

@@ -117,6 +117,11 @@ class Profiles:
             for name, table in config.profiles.items()
         }
 
+    @property
+    def counted(self) -> bool:
+        """Whether prompts are counted whatever the face: against a context window."""
+        return any(p.context_window is not None or p.client.settings.spoken.counted for p in self._profiles.values())
+
     def load_counters(self) -> None:
         """Load what counts the tokens of prompts."""
         for profile in self._profiles.values():

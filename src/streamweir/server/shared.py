@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from streamweir.faces.wanted import Wanted
 from streamweir.report import Report
 from streamweir.server.forwarded import Seen, networks_of, seen
 from streamweir.server.keys import ANYONE, Keyring, Who
-from streamweir.server.origins import checked_origins
+from streamweir.server.origins import checked_origins, cors_headers
 from streamweir.server.profiles import Profiles
 from streamweir.server.tickets import Tickets
 
@@ -52,11 +53,18 @@ class Shared:
         self.tickets = Tickets()
         self.told = told
         self.body_limit = config.server.body_limit
+        self._counting = False
         self.serving = Serving(config, environ, self.pool)
 
     def reload(self, config: Config, environ: Mapping[str, str]) -> None:
         """Serve another configuration from now on. Raises ConfigError, and then the old one stays."""
         self.serving = Serving(config, environ, self.pool, self.serving)
+
+    async def count_tokens(self) -> None:
+        """Load what counts prompts' tokens: up to a second in which the loop goes on, and a hundred megabytes."""
+        if not self._counting:
+            await asyncio.to_thread(self.serving.profiles.load_counters)
+            self._counting = True
 
     def tell(self, report: Report | None, request: web.Request) -> None:
         """A stream has ended."""
@@ -66,6 +74,7 @@ class Shared:
 
 SHARED: Final = web.AppKey("shared", Shared)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+ORIGIN_ALLOWED: Final = web.RequestKey("origin_allowed", bool)
 WHO: Final = web.RequestKey("who", Who)
 """Absent where no keys are configured."""
 
@@ -78,6 +87,14 @@ def request_id_of(request: web.Request) -> str:
         usable = given and len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable()
         known = request[REQUEST_ID] = given if usable else str(uuid.uuid4())
     return known
+
+
+def answer_headers(request: web.Request) -> dict[str, str]:
+    """What every answer carries, streams too: the request's id, and what a page's browser wants to know."""
+    headers = {"X-Request-Id": request_id_of(request)}
+    if request.get(ORIGIN_ALLOWED):
+        headers |= cors_headers(request.headers["Origin"], request.app[SHARED].serving.origins)
+    return headers
 
 
 def who_of(request: web.Request) -> Who:

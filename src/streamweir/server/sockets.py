@@ -21,7 +21,7 @@ from streamweir.relay import Relay
 from streamweir.server.gate import use_ticket
 from streamweir.server.keys import NOBODY, Who
 from streamweir.server.reply import HIGH_WATER
-from streamweir.server.shared import SHARED, opening_of, who_of
+from streamweir.server.shared import SHARED, answer_headers, opening_of, who_of
 from streamweir.server.streams import opened_or_told, refused
 
 LOOK: Final = 0.05
@@ -39,6 +39,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,), compress=False, heartbeat=DEAD_AFTER, max_msg_size=shared.body_limit
     )
+    socket.headers.update(answer_headers(request))
+    await shared.count_tokens()
     await socket.prepare(request)
     session = Session(request)
     shared.wheel.add(session)

@@ -18,7 +18,7 @@ from streamweir.events import Released
 from streamweir.faces import CONTENT_TYPE, HEARTBEAT
 from streamweir.relay import Relay
 from streamweir.server.reply import StreamReply
-from streamweir.server.shared import SHARED, Shared
+from streamweir.server.shared import SHARED, Shared, answer_headers
 
 STREAM_HEADERS = {
     "Content-Type": CONTENT_TYPE,
@@ -154,7 +154,7 @@ async def stream(
     """
     shared = request.app[SHARED]
     serving = shared.serving
-    reply = StreamReply({**STREAM_HEADERS, **(headers or {})})
+    reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **(headers or {})})
     downstream = Downstream(request, reply, opening.called_at + serving.commit_after, serving.heartbeat)
     shared.wheel.add(downstream)
     running: Relay[bytes] | None = None
