@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -191,7 +192,7 @@ async def test_behind_nginx_tokens_arrive_one_by_one(
             async for piece in answer.content.iter_any():
                 arrivals.append(time.monotonic())
                 data += piece
-    gaps = [after - before for before, after in zip(arrivals, arrivals[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(arrivals)]
     # twenty tokens, 40 ms apart: each a read of its own, none held back for the next
     assert len(arrivals) >= 20, len(arrivals)
     assert sorted(gaps)[len(gaps) // 2] < 0.08
@@ -278,24 +279,26 @@ async def test_sighup_reloads_and_streams_keep_theirs(simulator: RunningSimulato
 
     url = (await says("listening on")).split()[-1]
     try:
-        async with aiohttp.ClientSession(url) as http:
-            async with http.post("/api/llm/stream", json=body_of("sse", "old")) as running:
-                await running.content.readany()
-                config.write_text(base + profile("new", "sim:none?rate=0"))
-                process.send_signal(signal.SIGHUP)
-                await says("the configuration was reloaded")
-                async with http.post("/api/llm/stream", json=body_of("sse", "old")) as answer:
-                    assert answer.status == 404
-                async with http.post("/api/llm/stream", json=body_of("sse", "new")) as answer:
-                    assert b'"type":"stop"' in await answer.read()
-                # one that cannot be served: nothing changes
-                config.write_text(base + profile("newer", "sim:none", "nowhere"))
-                process.send_signal(signal.SIGHUP)
-                assert "profiles.newer.upstream is 'nowhere'" in await says("was not reloaded")
-                async with http.post("/api/llm/stream", json=body_of("sse", "new")) as answer:
-                    assert b'"type":"stop"' in await answer.read()
-                # the stream that began before both is whole
-                assert b'"type":"stop"' in await running.read()
+        async with (
+            aiohttp.ClientSession(url) as http,
+            http.post("/api/llm/stream", json=body_of("sse", "old")) as running,
+        ):
+            await running.content.readany()
+            config.write_text(base + profile("new", "sim:none?rate=0"))
+            process.send_signal(signal.SIGHUP)
+            await says("the configuration was reloaded")
+            async with http.post("/api/llm/stream", json=body_of("sse", "old")) as answer:
+                assert answer.status == 404
+            async with http.post("/api/llm/stream", json=body_of("sse", "new")) as answer:
+                assert b'"type":"stop"' in await answer.read()
+            # one that cannot be served: nothing changes
+            config.write_text(base + profile("newer", "sim:none", "nowhere"))
+            process.send_signal(signal.SIGHUP)
+            assert "profiles.newer.upstream is 'nowhere'" in await says("was not reloaded")
+            async with http.post("/api/llm/stream", json=body_of("sse", "new")) as answer:
+                assert b'"type":"stop"' in await answer.read()
+            # the stream that began before both is whole
+            assert b'"type":"stop"' in await running.read()
         line = json.loads(await says('"profile":"old"'))
         assert (line["event"], line["route"], line["report"]["status"]) == ("stream", "/api/llm/stream", "completed")
         assert "text" not in line["report"]
