@@ -5,11 +5,14 @@ import json
 import os
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from streamweir.server.keys import digest_of
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS, tokens_of
 from tests.conftest import needs, started_proxy
+from tests.proxies import profile, proxy_with, upstream
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.check
@@ -25,7 +28,7 @@ async def run(*command: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("profile", "state", "label", "text"),
+    ("name", "state", "label", "text"),
     [
         ("support", "complete", "complete", SCRIPTS["complaint"]),
         ("cut", "failed", "stream_interrupted", "".join(tokens_of(SCRIPTS["complaint"])[:8])),
@@ -34,22 +37,44 @@ async def run(*command: str) -> str:
 )
 @pytest.mark.parametrize("over", ["fetch", "websocket"])
 async def test_a_reply_grows_and_ends_honestly(
-    simulator: RunningSimulator, profile: str, state: str, label: str, text: str, over: str
+    simulator: RunningSimulator, name: str, state: str, label: str, text: str, over: str
 ) -> None:
     tools = needs("node", "chromium")
     needs("pyright")  # comes with playwright-core from the same `npm ci`
     proxy = await started_proxy(
         simulator, {"support": "sim:none?rate=40", "cut": "sim:cut?at=8&rate=20", "length": "sim:length?rate=100"}
     )
-    url = f"{proxy.url}/console?profile={profile}&prompt=I+have+a+complaint&over={over}&autostart=1"
+    url = f"{proxy.url}/console?profile={name}&prompt=I+have+a+complaint&over={over}&autostart=1"
     folder = os.environ.get("STREAMWEIR_SCREENSHOTS")
-    picture = [f"{folder}/console-{profile}-{over}.png"] if folder else []
+    picture = [f"{folder}/console-{name}-{over}.png"] if folder else []
     seen = json.loads(await run(tools["node"], str(HERE / "console.mjs"), tools["chromium"], url, *picture))
     await proxy.stop()
     assert seen["errors"] == []
     assert (seen["state"], seen["label"], seen["text"]) == (state, label, text)
     assert seen["cut"] == (1 if state == "failed" else 0)
-    assert seen["lengths"] >= 5 or profile == "length"
+    assert seen["lengths"] >= 5 or name == "length"
+
+
+async def test_a_page_that_was_opened_with_a_ticket(simulator: RunningSimulator) -> None:
+    tools = needs("node", "chromium")
+    needs("pyright")
+    text = upstream(simulator) + profile("support", "sim:none?rate=60")
+    proxy = await proxy_with(f'{text}[[server.keys]]\nname = "k"\nsha256 = "{digest_of("k")}"\n')
+    for over in ("fetch", "websocket"):
+        for ticket, state in ((await a_ticket(proxy.url), "complete"), ("made-up", "failed")):
+            url = f"{proxy.url}/console?profile=support&over={over}&autostart=1#ticket={ticket}"
+            seen = json.loads(await run(tools["node"], str(HERE / "console.mjs"), tools["chromium"], url))
+            assert seen["state"] == state, (over, seen)
+            assert seen["text"] == (SCRIPTS["order"] if state == "complete" else "")
+    await proxy.stop()
+
+
+async def a_ticket(url: str) -> str:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{url}/api/llm/tickets", json={"profile": "support"}, headers={"X-API-Key": "k"}) as answer,
+    ):
+        return (await answer.json())["ticket"]
 
 
 async def test_the_pages_parser() -> None:

@@ -50,9 +50,12 @@ class StreamReply(web.StreamResponse):
             writer.send_headers()
 
     def send(self, data: bytes) -> bool:
-        """Write a piece of the body. False where the client reads too slowly: then wait for `drained`."""
+        """Write a piece of the body. False where the client reads too slowly: then wait for `drained`.
+
+        Behind the end nothing is written: a heartbeat may come between the last piece and the handler's own end.
+        """
         transport = self._transport
-        if transport is None or not data:
+        if transport is None or not data or self._finished:
             return True
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._framed else data)
         return transport.get_write_buffer_size() <= HIGH_WATER

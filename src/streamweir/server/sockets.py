@@ -199,6 +199,11 @@ class Session:
                 latest = opening.latest
                 ended, _ = latest.source.relay(latest, encode)
                 self.write(ended.end("client_gone", time.monotonic()))
+        except BaseException:
+            # a mistake of our own: a stream that has no end must not look as if it went on
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise
         finally:
             carrier_, self._carrier = self._carrier, None
             if carrier_ is not None:

@@ -7,6 +7,7 @@ const SPARKS = 120;
 
 let running = null; // the View whose reply is on its way
 let connection = null; // the WebSocket, where replies come over one
+let ticket = new URLSearchParams(location.hash.slice(1)).get("ticket") ?? undefined; // in the fragment: no log sees it
 
 function badge(state, label, why = "") {
   $("badge").dataset.state = state;
@@ -97,11 +98,17 @@ class View {
 function ask(profile, prompt) {
   const asked = { profile, messages: [{ role: "user", content: prompt }] };
   const key = $("key").value || undefined;
-  connection?.close();
-  connection = null;
-  if ($("over").value !== "websocket") return streamReply(asked, { key });
-  connection = connect({ key });
+  if ($("over").value !== "websocket") return streamReply(asked, { key, ticket: used() });
+  // a ticket opens one connection, and all replies on it
+  if (!connection?.open) connection = connect({ key, ticket: used() });
   return connection.stream(asked);
+}
+
+/** The ticket that the page was opened with; it is good once. */
+function used() {
+  const given = ticket;
+  ticket = undefined;
+  return given;
 }
 
 async function send(profile, prompt) {
@@ -129,7 +136,8 @@ async function send(profile, prompt) {
   }
 }
 
-async function profiles() {
+async function profiles(wanted) {
+  if (ticket) return wanted ? [wanted] : [];
   const key = $("key").value;
   const answer = await fetch("/v1/models", { headers: key ? { Authorization: `Bearer ${key}` } : {} });
   if (answer.status === 401) {
@@ -141,7 +149,7 @@ async function profiles() {
 }
 
 async function fill(wanted) {
-  const names = await profiles();
+  const names = await profiles(wanted);
   $("profile").replaceChildren(...names.map((name) => new Option(name, name)));
   if (names.includes(wanted)) $("profile").value = wanted;
   if (names.length) badge("idle", "ready");
@@ -159,7 +167,10 @@ async function start() {
   $("prompt").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
   });
-  $("key").addEventListener("change", () => fill(asked.get("profile")));
+  $("key").addEventListener("change", () => {
+    connection?.close();
+    fill(asked.get("profile"));
+  });
   $("cancel").addEventListener("click", () => running?.reply.cancel());
   if (asked.has("autostart")) $("form").requestSubmit();
 }

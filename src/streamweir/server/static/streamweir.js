@@ -352,6 +352,11 @@ export class Connection {
     options.signal?.addEventListener("abort", () => this.close(), { once: true });
   }
 
+  /** Whether the connection stands, or is being made. */
+  get open() {
+    return this.#socket.readyState <= WebSocket.OPEN;
+  }
+
   /** Ask for a reply; the one before it must have ended. @param {Asked} asked */
   stream(asked) {
     const reply = new Reply(() => this.#send({ type: "cancel" }));
