@@ -292,7 +292,7 @@ def test_a_new_key_is_shown_once_and_its_hash_opens(tmp_path: Path) -> None:
     assert again["sha256"] == sha256(again["key"].encode()).hexdigest()
 
 
-CONFIG = """
+SHOWN = """
 [upstreams.a]
 dialect = "sse-gateway"
 client_id = "id"
@@ -308,7 +308,7 @@ default_profile = "p"
 
 def test_the_configuration_shown_checked_and_described(tmp_path: Path) -> None:
     config = tmp_path / "streamweir.toml"
-    config.write_text(CONFIG)
+    config.write_text(SHOWN)
     environ = {"STREAMWEIR_REGION": "eu-west-1", "STREAMWEIR_CLIENT_SECRET": "hunter2"}
     shown = streamweir("config", "show", "-c", str(config), "--origin", environ=environ)
     assert "hunter2" not in shown.stdout + shown.stderr
@@ -325,7 +325,7 @@ def test_the_configuration_shown_checked_and_described(tmp_path: Path) -> None:
     assert streamweir("config", "check", "-c", str(config), environ=environ).returncode == 0
     missing = streamweir("config", "check", "-c", str(config), code=3)
     assert "credentials are missing: client_secret" in missing.stderr
-    config.write_text(CONFIG.replace("default_profile", "defualt_profile"))
+    config.write_text(SHOWN.replace("default_profile", "defualt_profile"))
     wrong = streamweir("config", "check", "-c", str(config), environ=environ, code=3)
     assert "unknown key server.defualt_profile, did you mean 'default_profile'?" in wrong.stderr
     schema = json.loads(streamweir("config", "schema").stdout)
