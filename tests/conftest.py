@@ -1,8 +1,10 @@
 """A simulator and a proxy on free ports of this machine, in the test's own event loop."""
 
+import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import hypothesis
@@ -28,6 +30,18 @@ client_secret = "sim-secret"
 idle_timeout = "400ms"
 first_token_timeout = "800ms"
 """
+
+
+ON_UVLOOP = {"test_disconnects.py", "test_gate.py", "test_proxy.py", "test_time.py", "test_websocket.py"}
+"""Tests that run on the event loop that `serve` uses: its transports are stricter than asyncio's own."""
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.path.name not in ON_UVLOOP or sys.platform == "win32":
+        return {"asyncio": asyncio.new_event_loop}
+    import uvloop
+
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

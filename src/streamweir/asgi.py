@@ -68,7 +68,14 @@ class EventStreamResponse(Base):  # type: ignore[misc,unused-ignore]
         background: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`stream` must not be open yet. Raises ValueError for a face that there is none of."""
+        if heartbeat <= 0 or commit_after < 0:
+            raise ValueError(
+                f"heartbeat is {heartbeat} and commit_after {commit_after}: give seconds, heartbeat over 0"
+            )
         self._stream = stream
+        if face != "sse" and not callable(face):
+            # text that was sent cannot be taken back in these faces
+            stream.keep_what_was_sent()
         self._openai = face in ("openai", "responses")
         self._encode = _encoder(face, stream)
         self._heartbeat = heartbeat
@@ -77,7 +84,9 @@ class EventStreamResponse(Base):  # type: ignore[misc,unused-ignore]
         self.status_code = 200
         self.media_type = None
         self.background = background
-        own = {"x-request-id": stream.request_id, **(AI_SDK_HEADERS if face == "ai-sdk" else {})}
+        own = dict(AI_SDK_HEADERS) if face == "ai-sdk" else {}
+        if stream.request_id.isascii() and stream.request_id.isprintable():
+            own["x-request-id"] = stream.request_id
         given = {name.lower(): value for name, value in (headers or {}).items()}
         if hasattr(self, "init_headers"):
             self.init_headers({**STREAM_HEADERS, **own, **given})
@@ -139,7 +148,10 @@ class EventStreamResponse(Base):  # type: ignore[misc,unused-ignore]
                 return
 
     async def _begin(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        headers = [*self.raw_headers]
+        if self._stream.correlation_id is not None:
+            headers += _raw({"inin-correlation-id": self._stream.correlation_id})
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
 
     async def _refused(self, send: Send, error: StreamweirError, *, begun: bool) -> None:
         if begun:

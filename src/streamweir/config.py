@@ -97,12 +97,11 @@ class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One of `server.keys`: an API key by its hash, and what it may do. `profiles` empty: all."""
+    """One of `server.keys`: an API key by its hash, and the profiles that it may use; none named: all."""
 
     name: str
     sha256: str
-    profiles: list[str] = []
-    admin: bool = False
+    profiles: list[str] | None = None
 
 
 class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -144,7 +143,7 @@ def load_text(text: str, where: str = FILE) -> Config:
     try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {readable(str(error))}") from None
+        raise ConfigError(f"{where}: {_named(tree) or readable(str(error))}") from None
     for name, profile in config.profiles.items():
         if profile.upstream not in config.upstreams:
             raise ConfigError(
@@ -177,6 +176,8 @@ def load_text(text: str, where: str = FILE) -> Config:
 
 def _check_server(config: Config, where: str) -> None:
     server = config.server
+    if server.body_limit < 1:
+        raise ConfigError(f"{where}.body_limit is {server.body_limit}: give bytes, at least 1")
     seconds(server.commit_after, f"{where}.commit_after")
     if seconds(server.heartbeat, f"{where}.heartbeat") < MIN_HEARTBEAT:
         raise ConfigError(f"{where}.heartbeat is {server.heartbeat!r}: it must be at least {MIN_HEARTBEAT} s")
@@ -190,7 +191,9 @@ def _check_server(config: Config, where: str) -> None:
         names.add(key.name)
         if not re.fullmatch(r"[0-9a-fA-F]{64}", key.sha256):
             raise ConfigError(f"{at}.sha256 is no SHA-256 in hex: `streamweir keys new {key.name}` makes a key and it")
-        for profile in key.profiles:
+        if key.profiles == []:
+            raise ConfigError(f"{at}.profiles is empty: name those that the key may use, or leave it out for all")
+        for profile in key.profiles or ():
             if profile not in config.profiles:
                 raise ConfigError(f"{at}.profiles names {profile!r}, {among(profile, config.profiles)}")
 
@@ -266,6 +269,18 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
             for number, entry in enumerate(entries):
                 if isinstance(entry, dict):
                     _known_keys(cast("dict[str, Any]", entry), KeyTable, where, f"{path}keys[{number}].")
+
+
+def _named(tree: Mapping[str, Any]) -> str | None:
+    """Which of the tables with names is wrong, and where: msgspec's own path leaves the name out."""
+    for section, kind in (("upstreams", UpstreamTable), ("profiles", ProfileTable)):
+        tables: Any = tree.get(section)
+        for name, table in tables.items() if isinstance(tables, dict) else ():  # pyright: ignore[reportUnknownVariableType]
+            try:
+                msgspec.convert(table, kind)
+            except msgspec.ValidationError as error:
+                return f"{section}.{name}.{readable(str(error))}"
+    return None
 
 
 def among(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha1
 from importlib import import_module
@@ -24,6 +25,9 @@ FILES: Final = {
     "o200k_base": "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
 }
 """What tiktoken would download; its cache names a file by the SHA-1 of this."""
+
+PIECE: Final = 50_000
+"""Characters counted at once: bpe-openai refuses texts of over 200,000 tokens."""
 
 SPACE_BEFORE_LETTER: Final = re.compile(r" (?=[A-Za-z])")
 DIGITS: Final = re.compile(r"[0-9]+")
@@ -43,14 +47,20 @@ def _exact(encoding: str, cache: str | None) -> Counter | None:
         tokenizer: Any = _module("bpe_openai")
         encode: Any = tokenizer.get_encoding(encoding).encode_ordinary if tokenizer is not None else None
     if encode is not None:
-        return lambda text: Count(len(encode(text)), "bpe-openai")
+        return lambda text: Count(sum(len(encode(piece)) for piece in pieces(text)), "bpe-openai")
     # tiktoken downloads a vocabulary that is not in its cache, and a closed network would hang on that
     if cache and (Path(cache) / sha1(FILES[encoding].encode()).hexdigest()).is_file():  # noqa: S324 (tiktoken's name)
         tokenizer = _module("tiktoken")
         if tokenizer is not None:
             encode = tokenizer.get_encoding(encoding).encode_ordinary
-            return lambda text: Count(len(encode(text)), "tiktoken")
+            return lambda text: Count(sum(len(encode(piece)) for piece in pieces(text)), "tiktoken")
     return None
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A text in pieces that tokenizers take; a cut may add a token to what the whole would have."""
+    for at in range(0, max(1, len(text)), PIECE):
+        yield text[at : at + PIECE]
 
 
 def _module(name: str) -> Any:

@@ -113,7 +113,7 @@ def _turns(messages: Sequence[Message]) -> list[list[int]]:
     turns: list[list[int]] = []
     for index, message in enumerate(messages):
         role = message.get("role")
-        if role in KEPT:
+        if isinstance(role, str) and role in KEPT:
             continue
         if role == "user" or not turns:
             turns.append([])

@@ -281,12 +281,12 @@ def streamweir(
 
 
 def test_a_new_key_is_shown_once_and_its_hash_opens(tmp_path: Path) -> None:
-    shown = streamweir("keys", "new", "web", "--profile", "p", "--admin")
+    shown = streamweir("keys", "new", "web", "--profile", "p")
     key, _, toml = shown.stdout.partition("\n")
     assert key.startswith("sw_")
     assert len(key) >= 43
     entry = tomllib.loads(toml)["server"]["keys"][0]
-    assert entry == {"name": "web", "sha256": sha256(key.encode()).hexdigest(), "profiles": ["p"], "admin": True}
+    assert entry == {"name": "web", "sha256": sha256(key.encode()).hexdigest(), "profiles": ["p"]}
     again = json.loads(streamweir("keys", "new", "web", "--json").stdout)
     assert again["key"] != key
     assert again["sha256"] == sha256(again["key"].encode()).hexdigest()

@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from streamweir.config import load_text
+from streamweir.server.keys import digest_of
 from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS
@@ -264,3 +266,67 @@ async def test_odd_frames(server: Server) -> None:
     assert rest.endswith(b"\x88\x02\x03\xe8")
     client.writer.close()
     await client.writer.wait_closed()
+
+
+async def test_cancel_right_behind_init_and_init_right_behind_cancel(server: Server, told: Told) -> None:
+    question, cancel = json.dumps(init("slowly")).encode(), b'{"type":"cancel"}'
+    client = await Downstream.ask(server, "websocket", "slowly")
+
+    async def until(words: bytes) -> bytes:
+        data = b""
+        async with asyncio.timeout(5):
+            while words not in data:
+                data += await client.reader.read(65536)
+        return data
+
+    await until(b'"type":"chunk"')
+    # in one segment: the stream's cancel, another question, and its cancel before anything of it has run
+    client.writer.write(masked(cancel) + masked(question) + masked(cancel))
+    data = await until(b'"code":"cancelled"')
+    while data.count(b'"code":"cancelled"') < 2:
+        data += await until(b'"code":"cancelled"')
+    assert b'"busy"' not in data
+    assert data.count(b'"type":"handshake_ack"') == 1
+    client.writer.write(masked(json.dumps(init("p")).encode()))
+    await until(b'"type":"complete"')
+    assert [report.status for report in told.reports] == ["cancelled", "cancelled", "completed"]
+    await client.close()
+
+
+async def test_a_client_that_asks_and_never_reads_is_cut(server: Server) -> None:
+    client = await Downstream.ask(server, "websocket", "none", limit=1024)
+    with pytest.raises((ConnectionError, OSError)):
+        async with asyncio.timeout(20):
+            while True:
+                client.writer.write(masked(b"{}") * 10_000)
+                await client.writer.drain()
+                await asyncio.sleep(0)
+    client.leave()
+
+
+async def test_a_key_that_was_taken_away_starts_nothing_more(simulator: RunningSimulator) -> None:
+    text = upstream(simulator) + profile("p", "sim:none?rate=0")
+    key = '[[server.keys]]\nname = "{0}"\nsha256 = "{1}"\n'
+    one, two = key.format("one", digest_of("one")), key.format("two", digest_of("two"))
+    server = await proxy_with(text + one + two)
+    async with aiohttp.ClientSession(server.url) as http:
+
+        async def ticket() -> str:
+            async with http.post("/api/llm/tickets", json={"profile": "p"}, headers={"X-API-Key": "one"}) as answer:
+                return (await answer.json())["ticket"]
+
+        unused = await ticket()
+        by_key = await http.ws_connect("/ws", protocols=("streamweir.v1", "streamweir.key.one"))
+        by_ticket = await http.ws_connect("/ws", protocols=("streamweir.v1", f"streamweir.ticket.{await ticket()}"))
+        for socket in (by_key, by_ticket):
+            assert (await ask(socket, "p"))[-1]["type"] == "complete"
+        server.reload(load_text(text + two), {})
+        for socket in (by_key, by_ticket):
+            await socket.send_json(init("p"))
+            assert (await next_of(socket))["code"] == "invalid_key"
+            await socket.close()
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await http.ws_connect("/ws", protocols=("streamweir.v1", f"streamweir.ticket.{unused}"))
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
+            await http.ws_connect("/ws", protocols=("streamweir.key.two",))
+    await server.stop()

@@ -18,9 +18,8 @@ def command() -> None:
 @command.command("new", short_help="make a key")
 @click.argument("name")
 @click.option("--profile", "profiles", multiple=True, metavar="NAME", help="a profile that it may use (default: all)")
-@click.option("--admin", is_flag=True, help="may see what operators see")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-def new(name: str, profiles: tuple[str, ...], admin: bool, as_json: bool) -> None:
+def new(name: str, profiles: tuple[str, ...], as_json: bool) -> None:
     """Make a key called NAME: print it once, and the lines for streamweir.toml.
 
     The first line of stdout is the key; the rest is TOML. Nothing is kept.
@@ -30,7 +29,7 @@ def new(name: str, profiles: tuple[str, ...], admin: bool, as_json: bool) -> Non
     key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     entry = {"name": name, "sha256": digest_of(key)}
     if as_json:
-        shown: dict[str, object] = {"key": key, **entry, "profiles": list(profiles), "admin": admin}
+        shown: dict[str, object] = {"key": key, **entry, "profiles": list(profiles)}
         click.echo(json.dumps(shown))
         return
     click.echo(key)
@@ -40,6 +39,4 @@ def new(name: str, profiles: tuple[str, ...], admin: bool, as_json: bool) -> Non
         click.echo(f"{field} = {json.dumps(value)}")
     if profiles:
         click.echo(f"profiles = {json.dumps(list(profiles))}")
-    if admin:
-        click.echo("admin = true")
     say("the key is shown this once: give it to its client, and the lines behind it to streamweir.toml")

@@ -85,7 +85,7 @@ class Exchange:
         bounds = Bounds(self.settings.message_chars, limits.deadline, limits.inactivity_timeout)
         try:
             return msgspec.json.encode(self.dialect.encode_body(request, bounds))
-        except (TypeError, UnicodeEncodeError) as error:
+        except (TypeError, UnicodeEncodeError, RecursionError) as error:
             raise RequestError(f"the request cannot be written as JSON: {error}") from None
 
     def prompt_tokens(self, opening: Opening) -> int:

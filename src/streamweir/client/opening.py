@@ -66,22 +66,21 @@ def next_opening(relay: Relay[Any], before: Opening) -> Opening:
     after = None
     if again is not None and again.kind == "retry":
         after = Failure("ambiguous", APIConnectionError(again.end.message or "nothing came", code=again.end.code))
-    return Opening(
-        relay.follow_up(before.request),
-        before.limits,
-        before.called_at,
-        before.started_at,
-        window=before.window,
-        on_overflow=before.on_overflow,
-        again=before.again,
-        decode=before.decode,
+    return msgspec.structs.replace(
+        before,
+        request=relay.follow_up(before.request),
         after=after,
-        failures=before.failures,
         before=before.before + before.attempts,
-        profile=before.profile,
-        choices=before.choices,
-        source=before.source,
-        others=before.others,
+        # behind text that was sent, nobody else can answer: another profile would begin from nothing
+        others=before.others if after is not None else (),
+        successor=None,
+        sent_at=0.0,
+        events=[],
+        attempts=0,
+        connection=None,
+        socket=None,
+        correlation_id=None,
+        error=None,
     )
 
 

@@ -14,6 +14,7 @@ from streamweir.ending import Cause
 from streamweir.errors import RequestError, stream_error
 from streamweir.events import Ended, Released, Restarted
 from streamweir.flows.buffer import Buffer, OnStall, text_of
+from streamweir.flows.continuation import without_restart
 from streamweir.flows.sentences import Sentences
 from streamweir.relay import Relay
 from streamweir.report import Report
@@ -83,6 +84,15 @@ class Reading:
     def request_id(self) -> str:
         """The request's id, as sent upstream and as in the report."""
         return self._opening.request.request_id
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The upstream's own name for the stream, once it has answered with one."""
+        return self._opening.latest.correlation_id
+
+    def keep_what_was_sent(self) -> None:
+        """Text of this stream goes where it cannot be withdrawn: what would start again ends as it ended."""
+        self._opening.again = without_restart(self._opening.again)
 
     @property
     def model(self) -> str:

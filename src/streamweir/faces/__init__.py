@@ -5,6 +5,7 @@ A face takes released events only. That is the type system's half of the promise
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,6 +16,9 @@ CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
 
 HEARTBEAT: Final = b": heartbeat\n\n"
 """An SSE comment: every parser passes over it, and no proxy takes the connection for dead."""
+
+WORD: Final = re.compile("[a-z][a-z_]{0,30}")
+"""What a finish reason looks like; anything else is an upstream's own words."""
 
 SENTENCES: Final[dict[str, str]] = {
     "stream_interrupted": "The reply was cut off before its end.",
@@ -49,6 +53,8 @@ def retryable(report: Report) -> bool:
 def public_report(report: Report) -> Report:
     """The report as a client may see it: without the text, and without an upstream's own words."""
     shown = report.without_text()
+    if shown.stop_reason is not None and not WORD.fullmatch(shown.stop_reason):
+        shown = replace(shown, stop_reason="other")
     if shown.error is None:
         return shown
     return replace(shown, error=replace(shown.error, message=told(report)[1], context_id=None))

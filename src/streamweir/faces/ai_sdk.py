@@ -89,6 +89,8 @@ class AiSdk:
             self._close(out)
             call = self._calls[event.call] = Call(event.id or f"call-{event.call}", event.name or "", [])
             _send({"type": "tool-input-start", "toolCallId": call.id, "toolName": call.name}, out)
+        elif event.name:
+            call.name += event.name
         if event.arguments:
             call.arguments.append(event.arguments)
             _send({"type": "tool-input-delta", "toolCallId": call.id, "inputTextDelta": event.arguments}, out)
@@ -101,7 +103,7 @@ class AiSdk:
             return
         self._close(out)
         for call in self._calls.values():
-            _send(_whole(call), out)
+            _send(_whole(call) if report.status == "completed" else _cut(call), out)
         _send({"type": "data-report", "data": public_report(report), "transient": True}, out)
         _send({"type": "finish-step"}, out)
         reason = FINISH.get(finish_reasons(event).get(0, "stop"), "other")
@@ -120,6 +122,13 @@ def _whole(call: Call) -> dict[str, Any]:
         return {"type": "tool-input-available", **ids, "input": msgspec.json.decode(text or "{}")}
     except (msgspec.DecodeError, RecursionError):
         return {"type": "tool-input-error", **ids, "input": text, "errorText": "the tool's input is not JSON"}
+
+
+def _cut(call: Call) -> dict[str, Any]:
+    """A call that the token limit may have cut: nobody may run it, whatever its arguments look like."""
+    ids = {"toolCallId": call.id, "toolName": call.name}
+    why = "the reply ended at its token limit, so that the tool's input may not be whole"
+    return {"type": "tool-input-error", **ids, "input": "".join(call.arguments), "errorText": why}
 
 
 def error_text(report: Report) -> str:

@@ -67,7 +67,7 @@ def _content(parts: list[dict[str, Any]]) -> Any:
                 out.append({"type": "image_url", "image_url": {"url": url}})
             else:
                 out.append({"type": "file", "file": {"filename": part.get("filename", "file"), "file_data": url}})
-    if all(part["type"] == "text" for part in out):
+    if all(isinstance(part.get("text"), str) for part in out):
         return "".join(part["text"] for part in out)
     return out
 

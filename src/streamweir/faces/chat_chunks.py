@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from streamweir.dialects.ends import FILTER_REASONS, LENGTH_REASONS
 from streamweir.events import Diagnostic, Ended, Extra, Reasoning, Released, Started, Text, ToolCall, Usage
 from streamweir.report import Report
 
@@ -100,11 +101,17 @@ def finish_reasons(event: Ended) -> dict[int, str]:
     if event.stop_reasons is not msgspec.UNSET:
         return {choice: in_openai_words(reason) for choice, reason in event.stop_reasons.items()}
     report = event.report
+    if report.status == "blocked":
+        return {0: "content_filter"}
     return {0: "length" if report.status == "truncated" else in_openai_words(report.stop_reason)}
 
 
 def in_openai_words(reason: str | None) -> str:
     """A finish reason that OpenAI's clients know: what gateways call `completed` or `done` is a `stop`."""
+    if reason in LENGTH_REASONS:
+        return "length"
+    if reason in FILTER_REASONS:
+        return "content_filter"
     return reason if reason in FINISH_REASONS else "stop"
 
 

@@ -40,7 +40,7 @@ class OpenAIChat:
     def _end(self, event: Ended, out: list[bytes]) -> None:
         report = event.report
         if not report.complete:
-            blocked = self._chunks.finish({0: "content_filter"}) if report.status == "blocked" else []
+            blocked = self._chunks.finish(finish_reasons(event)) if report.status == "blocked" else []
             out += [b"data: %b\n\n" % chunk for chunk in (*blocked, encode(error_body(report)))]
             return
         ends = self._chunks.finish(finish_reasons(event))

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+from streamweir.errors import RequestError
 from streamweir.events import Diagnostic, Ended, Extra, Reasoning, Released, Restarted, Text, ToolCall, Usage
 from streamweir.faces.chat_chunks import OURS, finish_reasons, usage_object
 from streamweir.faces.openai_chat import error_body
 from streamweir.faces.wanted import Wanted, read_object, stops, wanted_of
+
+MAX_CHOICES = 128
+"""OpenAI's own bound of `n`."""
 
 FIELDS = ("messages", "stream", "temperature", "max_tokens", "stop", "metadata")
 
@@ -16,18 +20,24 @@ FIELDS = ("messages", "stream", "temperature", "max_tokens", "stop", "metadata")
 def read_request(body: bytes) -> Wanted:
     """The request in a body; the model names a profile. Raises RequestError that says which key is wrong."""
     found = read_object(body)
-    options: dict[str, Any] = dict(found.pop("stream_options", None) or {})
+    given = found.pop("stream_options", {})
+    if not isinstance(given, dict):
+        raise RequestError(f"stream_options is {given!r}: give an object")
+    options: dict[str, Any] = {**given}
     known: dict[str, Any] = {key: found.pop(key) for key in FIELDS if key in found}
     known["profile"] = found.pop("model", None)
     known["stream"] = known.get("stream", False)
     known["stop"] = stops(known.get("stop", ()))
     known["include_usage"] = options.pop("include_usage", False)
     known["choices"] = found.pop("n", 1)
+    if type(known["choices"]) is not int or not 1 <= known["choices"] <= MAX_CHOICES:
+        raise RequestError(f"n is {known['choices']!r}: give a number from 1 to {MAX_CHOICES}")
     if options:
         found["stream_options"] = options
-    if known["choices"] != 1:
-        found["n"] = known["choices"]
-    return wanted_of({**known, "passthrough": found}, "model")
+    wanted = wanted_of({**known, "passthrough": found}, "model")
+    if wanted.choices != 1:
+        wanted.passthrough["n"] = wanted.choices
+    return wanted
 
 
 def completion(events: Sequence[Released], *, id: str, model: str, created: int) -> tuple[int, dict[str, Any]]:
@@ -38,7 +48,9 @@ def completion(events: Sequence[Released], *, id: str, model: str, created: int)
         body = error_body(report)
         body["partial"] = report.text
         return (504 if report.status == "timed_out" else 502), body
-    reasons = {0: "content_filter"} if report.status == "blocked" else finish_reasons(ended)
+    reasons: dict[int, str] = finish_reasons(ended)
+    if report.status == "blocked" and "content_filter" not in reasons.values():
+        reasons[0] = "content_filter"
     choices: dict[int, Choice] = {}
     carried: dict[str, Any] = {}
     usage: Usage | None = None
@@ -60,7 +72,7 @@ def completion(events: Sequence[Released], *, id: str, model: str, created: int)
         "object": "chat.completion",
         "created": created,
         "model": model,
-        "choices": [choices[number].shown(number, reasons.get(number, "stop")) for number in sorted(choices)],
+        "choices": [choices[number].shown(number, reasons.get(number)) for number in sorted(choices)],
         "usage": usage_object(usage, report),
     }
 
@@ -99,8 +111,8 @@ class Choice:
         join(self._carried, extra, "choice")
         join(self._carried_message, extra, "delta")
 
-    def shown(self, number: int, reason: str) -> dict[str, Any]:
-        """The choice as JSON."""
+    def shown(self, number: int, reason: str | None) -> dict[str, Any]:
+        """The choice as JSON; `reason` is None where the upstream gave none."""
         texts = {channel: "".join(pieces) for channel, pieces in self._texts.items()}
         content = None if self._calls and "content" not in texts else ""
         message = {**self._carried_message, "role": "assistant", "content": content, **texts}

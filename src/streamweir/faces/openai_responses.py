@@ -137,6 +137,8 @@ class OpenAIResponses:
             item.name = event.name or ""
             self._calls[event.call] = item
             self._add("function_call", out, item)
+        elif event.name:
+            item.name += event.name
         if event.arguments:
             item.arguments.append(event.arguments)
             where = {"item_id": item.id, "output_index": item.index}
@@ -165,10 +167,10 @@ class OpenAIResponses:
     def _end(self, event: Ended, out: list[bytes]) -> None:
         report = event.report
         status = {"completed": "completed", "truncated": "incomplete"}.get(report.status, "failed")
+        shown = "completed" if status == "completed" else "incomplete"
         if report.complete:
             for item in self._items:
-                self._done(item, out)
-        shown = "completed" if status == "completed" else "incomplete"
+                self._done(item, shown, out)
         self.response = self._base | {
             "status": status,
             "output": [item.shown(shown) for item in self._items],
@@ -187,8 +189,8 @@ class OpenAIResponses:
             flat = {key: error[key] for key in ("code", "message", "param")}
             self._send("error", flat | body, out)
 
-    def _done(self, item: Item, out: list[bytes]) -> None:
-        if item.kind == "function_call":
+    def _done(self, item: Item, status: str, out: list[bytes]) -> None:
+        if item.kind == "function_call" and status == "completed":
             where = {"item_id": item.id, "output_index": item.index}
             more = {"name": item.name, "arguments": "".join(item.arguments)}
             self._send("response.function_call_arguments.done", where | more, out)
@@ -199,7 +201,7 @@ class OpenAIResponses:
             logprobs: dict[str, Any] = {"logprobs": []} if channel == "content" else {}
             self._send(f"response.{kind}.done", where | {key: text} | logprobs, out)
             self._send("response.content_part.done", where | {"part": part(channel, text)}, out)
-        done = {"output_index": item.index, "item": item.shown("completed")}
+        done = {"output_index": item.index, "item": item.shown(status)}
         self._send("response.output_item.done", done, out)
 
 

@@ -97,7 +97,7 @@ def _content(content: Any, number: int, problems: list[str]) -> Any:
     for item in listed(content):
         one = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
         kind = one.get("type")
-        if kind in TEXTS:
+        if isinstance(kind, str) and kind in TEXTS:
             parts.append({"type": "text", "text": one.get("text", "")})
         elif kind == "refusal":
             parts.append({"type": "text", "text": one.get("refusal", "")})
@@ -110,7 +110,7 @@ def _content(content: Any, number: int, problems: list[str]) -> Any:
         else:
             problems.append(f"input[{number}] has a part of type {kind!r} that cannot be carried")
     # a text in one piece is what every upstream takes
-    if all(part["type"] == "text" for part in parts):
+    if all(isinstance(part.get("text"), str) for part in parts):
         return "".join(part["text"] for part in parts)
     return parts
 

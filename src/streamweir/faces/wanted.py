@@ -53,6 +53,9 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def wanted_of(values: dict[str, Any], profile: str) -> Wanted:
     """A Wanted of untyped values. Raises RequestError, with `profile` for what the face calls that."""
+    choices = values["passthrough"].get("n", 1)
+    if choices != 1:
+        raise RequestError(f"n is {choices!r}: this route gives one reply at a time")
     try:
         return msgspec.convert(values, Wanted)
     except msgspec.ValidationError as error:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+from multidict import MultiMapping
 
 from streamweir.errors import ConfigError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]+)?")
+"""An address as a proxy may write it, with a port or in brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +40,16 @@ def networks_of(texts: Sequence[str], where: str) -> tuple[Network, ...]:
     return tuple(out)
 
 
-def seen(peer: str, scheme: str, host: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> Seen:
+def seen(peer: str, scheme: str, host: str, headers: MultiMapping[str], trusted: tuple[Network, ...]) -> Seen:
     """What a request says of its client; forwarded headers count only where a trusted proxy wrote them."""
     if not trusted or not _trusted(peer, trusted):
         return Seen(peer, f"{scheme}://{host}")
     address = peer
-    for hop in reversed(headers.get("X-Forwarded-For", "").split(",")):
+    for hop in reversed(",".join(headers.getall("X-Forwarded-For", ())).split(",")):
         # from the nearest on: the first that no proxy of ours is said by one, the rest by anybody
         if not hop.strip():
             break
-        address = hop.strip()
+        address = PORT.sub(r"\1\2", hop.strip())
         if not _trusted(address, trusted):
             break
     scheme = headers.get("X-Forwarded-Proto", scheme).partition(",")[0].strip().lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -10,10 +11,10 @@ from aiohttp import web
 
 from streamweir.errors import StreamweirError
 from streamweir.faces.problems import Problem, problem_of
-from streamweir.server.keys import NOBODY, Who
+from streamweir.server.keys import ANYONE, NOBODY, Who
 from streamweir.server.origins import allowed, preflight_headers
 from streamweir.server.problems import answer_of
-from streamweir.server.shared import ORIGIN_ALLOWED, SHARED, WHO, Serving, answer_headers, seen_of
+from streamweir.server.shared import BEGUN, ORIGIN_ALLOWED, SHARED, WHO, Serving, answer_headers, printable, seen_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,6 +24,8 @@ OPEN: Final = ("/healthz", "/version", "/openapi.json", "/asyncapi.json", "/stat
 KEY_PROTOCOL: Final = "streamweir.key."
 TICKET_PROTOCOL: Final = "streamweir.ticket."
 
+log = logging.getLogger("streamweir.server")
+
 CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
@@ -30,30 +33,53 @@ CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_larg
 async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Lets in who may ask, and gives every refusal the shape of its route."""
     try:
-        origin = request.headers.get("Origin")
-        if origin is not None:
-            _check_origin(request, origin)
-            if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-                headers = preflight_headers(request.headers) | answer_headers(request)
-                return web.Response(status=204, headers=headers)
-        serving = request.app[SHARED].serving
-        if serving.keys and not request.path.startswith(OPEN):
-            request[WHO] = _who(request, serving)
+        _let_in(request)
         answer = await handler(request)
-    except Problem as problem:
-        answer = _shaped(request, problem)
-    except StreamweirError as error:
-        answer = _shaped(request, problem_of(error))
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        code = CODES.get(error.status, "bad_request")
-        answer = _shaped(request, Problem(error.status, code, f"{request.method} {request.path}: {error.reason}"))
+        answer = _shaped(request, _problem(request, error))
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
+    except Exception as error:
+        if request.get(BEGUN):
+            raise
+        answer = _shaped(request, _problem(request, error))
     if not answer.prepared:
         answer.headers.update(answer_headers(request))
     return answer
+
+
+def _let_in(request: web.Request) -> None:
+    """Find out which page asks, and who. Raises Problem, and for a preflight its answer."""
+    origin = request.headers.get("Origin")
+    if origin is not None and not request.path.startswith(OPEN):
+        _check_origin(request, origin)
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            raise web.HTTPNoContent(headers=preflight_headers(request.headers) | answer_headers(request))
+    serving = request.app[SHARED].serving
+    if serving.keys and not request.path.startswith(OPEN):
+        request[WHO] = _who(request, serving)
+
+
+def _problem(request: web.Request, error: Exception) -> Problem:
+    """What a client is told of whatever went wrong before its answer began."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, StreamweirError):
+        return problem_of(error)
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        limit = request.app[SHARED].body_limit
+        return Problem(413, "body_too_large", f"the body has over {limit} bytes, which server.body_limit allows")
+    if isinstance(error, web.HTTPException):
+        code = CODES.get(error.status, "bad_request")
+        return Problem(error.status, code, f"{request.method} {printable(request.path)}: {error.reason}")
+    if isinstance(error, RecursionError):
+        return Problem(400, "invalid_request", "the request is nested too deeply")
+    if isinstance(error, web.RequestPayloadError):
+        return Problem(400, "bad_request", "the body cannot be read: its encoding is broken")
+    log.error("%s %s failed", request.method, printable(request.path), exc_info=error)
+    return Problem(500, "internal_error", "an error inside the proxy; its log says more")
 
 
 def _shaped(request: web.Request, problem: Problem) -> web.Response:
@@ -66,7 +92,7 @@ def _check_origin(request: web.Request, origin: str) -> None:
         raise Problem(
             403,
             "origin_not_allowed",
-            f"pages of {origin[:200]} may not ask here: whoever runs this proxy adds the origin to server.origins",
+            f"pages of {printable(origin)} may not ask here: whoever runs this proxy adds the origin to server.origins",
         )
     request[ORIGIN_ALLOWED] = True
 
@@ -89,11 +115,25 @@ def _who(request: web.Request, serving: Serving) -> Who:
     )
 
 
+def still(request: web.Request, who: Who, serving: Serving) -> Who:
+    """Who somebody is under a configuration that came later. Raises Problem where the key is known no more."""
+    if not serving.keys:
+        return ANYONE
+    key = key_of(request)
+    found = serving.keys.who(key) if key is not None else who if serving.keys.has(who.name) else None
+    if found is not None:
+        return found
+    if key is not None or who.ticket:
+        raise Problem(401, "invalid_key", "the API key, or the one behind the ticket, is not known here any more")
+    return NOBODY
+
+
 def use_ticket(request: web.Request, ticket: str) -> Who:
     """Whom a ticket lets in. Raises Problem; a ticket that is refused is used up too."""
     shared = request.app[SHARED]
     who = shared.tickets.use(ticket, request.headers.get("Origin"), time.time())
-    if who is None:
+    keys = shared.serving.keys
+    if who is None or (keys and not keys.has(who.name)):
         raise Problem(
             401, "invalid_ticket", "the ticket is unknown, used, expired or another origin's: ask for a new one"
         )

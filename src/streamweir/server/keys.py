@@ -20,7 +20,6 @@ class Who:
 
     name: str | None = None
     profiles: frozenset[str] | None = None
-    admin: bool = False
     ticket: bool = False
 
     def may(self, profile: str) -> bool:
@@ -31,7 +30,7 @@ class Who:
 NOBODY: Final = Who(profiles=frozenset())
 """Who has shown no key yet: a WebSocket whose client may still bear a ticket in its first message."""
 
-ANYONE: Final = Who(admin=True)
+ANYONE: Final = Who()
 """Everybody, where no keys are configured."""
 
 
@@ -43,6 +42,10 @@ class Keyring:
 
     def __bool__(self) -> bool:
         return bool(self._keys)
+
+    def has(self, name: str | None) -> bool:
+        """Whether there is a key of that name."""
+        return any(who.name == name for _, who in self._keys)
 
     def who(self, key: str) -> Who | None:
         """Whose key it is. Every hash is compared, so that the time says nothing of which is near."""

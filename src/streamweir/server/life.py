@@ -44,6 +44,7 @@ class Server:
         )
         self.host = host
         self.port = port
+        self._reloading: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -66,7 +67,9 @@ class Server:
             self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Close everything."""
+        """End every stream, each with its own word for it, and close everything."""
+        self.shared.drain()
+        await asyncio.sleep(0)
         await self._runner.cleanup()
 
     def reload(self, config: Config, environ: Mapping[str, str], *, insecure: bool = False) -> None:
@@ -80,7 +83,10 @@ class Server:
         if (files[0] is None) != (self._tls is None):
             raise ConfigError("TLS cannot be turned on or off by a reload: restart")
         tls_context(*files)
+        if config.server.body_limit != self.shared.body_limit:
+            raise ConfigError("server.body_limit cannot be changed by a reload: restart")
         self.shared.reload(config, environ)
+        self._reloading = asyncio.get_running_loop().create_task(self.shared.reloaded())
         if self._tls is not None:
             load_certificate(self._tls, *files)
 
@@ -101,18 +107,22 @@ def load_certificate(context: ssl.SSLContext, cert: str | None, key: str | None)
         if path is None or not os.access(path, os.R_OK):
             raise ConfigError(f"server.{name}: {path} cannot be read")
     try:
-        context.load_cert_chain(cert or "", key)
+        context.load_cert_chain(cert or "", key, password=_no_password)
+    except ConfigError:
+        raise
     except (ssl.SSLError, OSError) as error:
         raise ConfigError(f"server.tls_cert and tls_key: {error}: give PEM files that belong together") from None
+
+
+def _no_password() -> str:
+    raise ConfigError("server.tls_key is encrypted, and nobody is there to type its password: give it decrypted")
 
 
 def port_error(error: OSError, host: str, port: int) -> OSError:
     """An error of listening, as a sentence with its mend."""
     if error.errno == errno.EADDRINUSE:
         return OSError(errno.EADDRINUSE, f"port {port} on {host} is in use: stop what listens there, or give --port")
-    return OSError(
-        error.errno, f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; give --host or --port"
-    )
+    return OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}; give --host or --port")
 
 
 def check_host(host: str, config: Config, insecure: bool) -> None:

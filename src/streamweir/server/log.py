@@ -9,7 +9,7 @@ from aiohttp import web
 
 from streamweir.faces import public_report
 from streamweir.report import Report
-from streamweir.server.shared import seen_of, who_of
+from streamweir.server.shared import printable, seen_of, who_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -18,8 +18,8 @@ def told(report: Report, request: web.Request) -> None:
     """Write the line of one stream."""
     line = {
         "event": "stream",
-        "route": request.path,
-        "client": seen_of(request).address,
+        "route": printable(request.path),
+        "client": printable(seen_of(request).address),
         "key": who_of(request).name,
         "report": public_report(report),
     }

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from streamweir.errors import ConfigError
 
-METHODS: Final = "GET, POST, DELETE"
+METHODS: Final = "GET, POST"
 EXPOSED: Final = "X-Request-Id, ININ-Correlation-Id, Retry-After"
 MAX_AGE: Final = "600"
 """Seconds for which a browser need not ask again; browsers cap it themselves."""
@@ -22,6 +22,11 @@ HEADER_NAMES: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}(?:\s*,\s*[A-
 """What a page may list in Access-Control-Request-Headers; SDKs send a dozen of their own."""
 
 ANY: Final = "*"
+
+ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+"""Scheme, host and port as browsers write them; apps and extensions have schemes of their own."""
+
+USUAL_PORTS: Final = {"http": "80", "https": "443"}
 
 
 def checked_origins(origins: Sequence[str], *, keys: bool, where: str) -> frozenset[str]:
@@ -34,14 +39,21 @@ def checked_origins(origins: Sequence[str], *, keys: bool, where: str) -> frozen
                     "list the origins, or configure server.keys"
                 )
             continue
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
-            raise ConfigError(
-                f"{where}: {origin!r} is no origin: give scheme, host and port alone, such as https://app.example.com"
-            )
-        if origin != origin.lower():
-            raise ConfigError(f"{where}: {origin!r}: browsers send origins in lower case: {origin.lower()!r}")
+        check_origin(origin, where)
     return frozenset(origins)
+
+
+def check_origin(origin: str, where: str) -> None:
+    """Raise ConfigError for what is no origin, or none as browsers write it."""
+    found = ORIGIN.fullmatch(origin)
+    if found is None or int(found[3] or 0) > 65535:
+        hint = f"; browsers send it in lower case: {origin.lower()!r}" if ORIGIN.fullmatch(origin.lower()) else ""
+        raise ConfigError(
+            f"{where}: {origin!r} is no origin{hint}: give scheme, host and port alone, such as "
+            "https://app.example.com (names of other alphabets as xn--…)"
+        )
+    if found[3] == USUAL_PORTS.get(found[1]):
+        raise ConfigError(f"{where}: {origin!r}: browsers leave out the usual port: {origin.rpartition(':')[0]!r}")
 
 
 def allowed(origin: str, allowed_origins: frozenset[str], own: str, *, keys: bool) -> bool:
@@ -53,7 +65,7 @@ def allowed(origin: str, allowed_origins: frozenset[str], own: str, *, keys: boo
     if origin in allowed_origins:
         return True
     if origin == own:
-        return keys or _is_address(urlsplit(own).hostname or "")
+        return keys or _is_address(own)
     return ANY in allowed_origins
 
 
@@ -75,7 +87,11 @@ def preflight_headers(asked: Mapping[str, str]) -> dict[str, str]:
     return headers
 
 
-def _is_address(host: str) -> bool:
+def _is_address(origin: str) -> bool:
+    try:
+        host = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
     try:
         ipaddress.ip_address(host)
     except ValueError:

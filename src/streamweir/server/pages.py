@@ -46,7 +46,7 @@ async def static(request: web.Request) -> web.Response:
 
 async def to_console(request: web.Request) -> web.Response:
     """The page's own links are relative to /console/."""
-    raise web.HTTPFound("/console/" + (f"?{request.query_string}" if request.query_string else ""))
+    raise web.HTTPFound("/console/" + (f"?{request.rel_url.raw_query_string}" if request.query_string else ""))
 
 
 async def healthz(request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
 from streamweir.config import Config, again_policy, among, time_limits
-from streamweir.errors import ConfigError
+from streamweir.errors import ConfigError, RequestError
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy, without_restart
@@ -46,6 +46,8 @@ class Profile:
             # OpenAI's newer name for the same thing, which the gateways do not know
             passthrough = dict(passthrough)
             most = passthrough.pop("max_completion_tokens")
+            if most is not None and type(most) is not int:
+                raise RequestError(f"max_completion_tokens is {most!r}: give a whole number")
         request = Request(
             model=self.model,
             messages=self._with_system(wanted.messages),

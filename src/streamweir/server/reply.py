@@ -52,10 +52,11 @@ class StreamReply(web.StreamResponse):
     def send(self, data: bytes) -> bool:
         """Write a piece of the body. False where the client reads too slowly: then wait for `drained`.
 
-        Behind the end nothing is written: a heartbeat may come between the last piece and the handler's own end.
+        Behind the end nothing is written: a heartbeat may come between the last piece and the handler's own end. Nor is
+        anything to a client that has left, which uvloop's transports take for a mistake.
         """
         transport = self._transport
-        if transport is None or not data or self._finished:
+        if transport is None or not data or self._finished or transport.is_closing():
             return True
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._framed else data)
         return transport.get_write_buffer_size() <= HIGH_WATER
@@ -63,7 +64,7 @@ class StreamReply(web.StreamResponse):
     def finish(self, data: bytes) -> None:
         """Write the last piece and end the body, in one write."""
         self._finished = True
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         if self._framed:
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"

@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
@@ -35,7 +36,10 @@ class Serving:
     def __init__(self, config: Config, environ: Mapping[str, str], pool: Pool, before: Serving | None = None) -> None:
         server = config.server
         self.keys = Keyring(
-            [(key.sha256, Who(key.name, frozenset(key.profiles) or None, key.admin)) for key in server.keys]
+            [
+                (key.sha256, Who(key.name, frozenset(key.profiles) if key.profiles is not None else None))
+                for key in server.keys
+            ]
         )
         self.origins = checked_origins(server.origins, keys=bool(self.keys), where="server.origins")
         self.trusted = networks_of(server.trusted_proxies, "server.trusted_proxies")
@@ -51,6 +55,7 @@ class Shared:
         self.wheel = Wheel()
         self.pool = Pool()
         self.tickets = Tickets()
+        self.live: set[Carrier[bytes]] = set()
         self.told = told
         self.body_limit = config.server.body_limit
         self._counting = False
@@ -66,6 +71,17 @@ class Shared:
             await asyncio.to_thread(self.serving.profiles.load_counters)
             self._counting = True
 
+    async def reloaded(self) -> None:
+        """What a new configuration needs beside itself."""
+        self._counting = False
+        if self.serving.profiles.counted:
+            await self.count_tokens()
+
+    def drain(self) -> None:
+        """End every stream, in-band: the server stops."""
+        for carrier in list(self.live):
+            carrier.end("draining")
+
     def tell(self, report: Report | None, request: web.Request) -> None:
         """A stream has ended."""
         if self.told is not None and report is not None:
@@ -75,6 +91,9 @@ class Shared:
 SHARED: Final = web.AppKey("shared", Shared)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 ORIGIN_ALLOWED: Final = web.RequestKey("origin_allowed", bool)
+BEGUN: Final = web.RequestKey("begun", bool)
+"""Whether the answer has begun, so that no other can be given."""
+
 WHO: Final = web.RequestKey("who", Who)
 """Absent where no keys are configured."""
 
@@ -87,6 +106,11 @@ def request_id_of(request: web.Request) -> str:
         usable = given and len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable()
         known = request[REQUEST_ID] = given if usable else str(uuid.uuid4())
     return known
+
+
+def printable(text: str) -> str:
+    """What a client sent, as it may stand in an answer or a log."""
+    return text[:200].encode("ascii", "backslashreplace").decode()
 
 
 def answer_headers(request: web.Request) -> dict[str, str]:

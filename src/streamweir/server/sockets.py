@@ -18,7 +18,7 @@ from streamweir.faces import browser_ws
 from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init
 from streamweir.faces.problems import Problem
 from streamweir.relay import Relay
-from streamweir.server.gate import use_ticket
+from streamweir.server.gate import still, use_ticket
 from streamweir.server.keys import NOBODY, Who
 from streamweir.server.reply import HIGH_WATER
 from streamweir.server.shared import SHARED, answer_headers, opening_of, who_of
@@ -26,6 +26,9 @@ from streamweir.server.streams import opened_or_told, refused
 
 LOOK: Final = 0.05
 """Seconds between looks at a client that reads too slowly."""
+
+TOO_MUCH: Final = 16 * HIGH_WATER
+"""Bytes that may wait for a client before its connection is cut."""
 
 DEAD_AFTER: Final = 30.0
 """Seconds between protocol pings; a peer that answers none is gone, whatever its TCP says."""
@@ -36,6 +39,10 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     shared = request.app[SHARED]
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise Problem(426, "upgrade_required", "this route speaks WebSocket: connect with ws:// or wss://")
+    offered = request.headers.get("Sec-WebSocket-Protocol")
+    if offered is not None and SUBPROTOCOL not in [one.strip() for one in offered.split(",")]:
+        # a browser fails without a selection, and what is offered beside it is a secret
+        raise Problem(400, "subprotocol_missing", f"offer the subprotocol {SUBPROTOCOL} beside the key or ticket")
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,), compress=False, heartbeat=DEAD_AFTER, max_msg_size=shared.body_limit
     )
@@ -63,10 +70,12 @@ class Session:
         self._request = request
         self._shared = request.app[SHARED]
         self._who = who_of(request)
+        self._serving = self._shared.serving
         self._streams = 0
         self._task: asyncio.Task[None] | None = None
         self._carrier: Carrier[bytes] | None = None
         self._slow = False
+        self._over = False
         self._every = self._shared.serving.heartbeat
         self._beat_at = time.monotonic() + self._every
 
@@ -105,7 +114,7 @@ class Session:
             self._cancel()
 
     def _begin(self, init: Init) -> None:
-        if self._task is not None and not self._task.done():
+        if self._task is not None and not self._task.done() and not self._over:
             self.write(browser_ws.refusal("busy", "a stream runs on this connection: cancel it, or wait for its end"))
             return
         try:
@@ -122,6 +131,8 @@ class Session:
             self.write(browser_ws.refusal("context_window_exceeded", text, error.message))
         except RequestError as error:
             self.write(browser_ws.refusal("invalid_request", error.message, error.message))
+        except RecursionError:
+            self.write(browser_ws.refusal("invalid_request", "", "the request is nested too deeply"))
         except Problem as problem:
             self.write(browser_ws.refusal(problem.code, problem.message))
         except StreamweirError as error:
@@ -129,9 +140,15 @@ class Session:
         else:
             model, name = opening.profile or "", opening.request.request_id
             self.write(browser_ws.acknowledgement(tokens=count, model=model, stream_id=name))
+            self._over, self._carrier = False, None
             self._task = asyncio.get_running_loop().create_task(self._stream(opening, model))
 
     def _let_in(self, init: Init) -> Who:
+        serving = self._shared.serving
+        if serving is not self._serving:
+            # the configuration was reloaded: a key may have gone, or the first may have come
+            self._serving = serving
+            self._who = still(self._request, self._who, serving)
         if self._who is not NOBODY:
             return self._who
         if init.ticket is None:
@@ -144,7 +161,8 @@ class Session:
         if self._carrier is not None:
             self._carrier.end("client_gone")
         elif self._task is not None:
-            self._task.cancel()
+            # behind its first step, before which nothing of it would run that says how it ended
+            asyncio.get_running_loop().call_soon(self._task.cancel)
 
     # -- what it gets ----------------------------------------------------------------------------------
 
@@ -154,7 +172,10 @@ class Session:
         if transport is None or transport.is_closing() or not frames:
             return
         transport.write(frames)
-        if not self._slow and transport.get_write_buffer_size() > HIGH_WATER and self._carrier is not None:
+        if transport.get_write_buffer_size() > TOO_MUCH:
+            # a stream stops at HIGH_WATER: these are answers to messages of a client that reads none of them
+            transport.abort()
+        elif not self._slow and transport.get_write_buffer_size() > HIGH_WATER and self._carrier is not None:
             self._slow = True
             self._carrier.pause()
             # sooner than it was to come by
@@ -165,6 +186,7 @@ class Session:
         if self._carrier is not None:
             self._carrier.end("client_gone")
         if self._task is not None and not self._task.done():
+            await asyncio.sleep(0)
             self._task.cancel()
             await asyncio.wait([self._task])
 
@@ -172,6 +194,7 @@ class Session:
         shared = self._shared
         encode = BrowserWs(id=f"chatcmpl-{opening.request.request_id}", model=model, created=int(opening.started_at))
         running: Relay[bytes] | None = None
+        carrier: Carrier[bytes] | None = None
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             opened = await opened_or_told(shared, self._request, opening)
@@ -185,9 +208,12 @@ class Session:
             def take(out: bytes) -> None:
                 self.write(out)
                 if relay.done and not over.done():
+                    # from here on another may be asked for, though this task has not woken yet
+                    self._over = True
                     over.set_result(None)
 
             carrier = self._carrier = Carrier(source, shared.wheel, opened, relay, take)
+            shared.live.add(carrier)
             carrier.begin()
             if not relay.done:
                 await over
@@ -205,11 +231,13 @@ class Session:
                 self._request.transport.abort()
             raise
         finally:
-            carrier_, self._carrier = self._carrier, None
-            if carrier_ is not None:
-                carrier_.end("client_gone")
+            if carrier is not None:
+                shared.live.discard(carrier)
+                carrier.end("client_gone")
             shared.tell(running.report if running is not None else None, self._request)
-            self._slow = False
+            if self._carrier is carrier:
+                self._carrier = None
+                self._slow = False
 
 
 def rename(opening: Opening, name: str) -> None:

@@ -12,13 +12,14 @@ from aiohttp import web
 from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.opening import open_first
 from streamweir.client.aio.upstream import UpstreamClient
+from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.errors import RequestError
 from streamweir.events import Released
 from streamweir.faces import CONTENT_TYPE, HEARTBEAT
 from streamweir.relay import Relay
 from streamweir.server.reply import StreamReply
-from streamweir.server.shared import SHARED, Shared, answer_headers
+from streamweir.server.shared import BEGUN, SHARED, Shared, answer_headers
 
 STREAM_HEADERS = {
     "Content-Type": CONTENT_TYPE,
@@ -45,10 +46,12 @@ class Downstream:
         "_request",
         "_slow",
         "_wake",
+        "_wheel",
     )
 
-    def __init__(self, request: web.Request, reply: StreamReply, commit_at: float, every: float) -> None:
+    def __init__(self, request: web.Request, reply: StreamReply, wheel: Wheel, commit_at: float, every: float) -> None:
         self._request = request
+        self._wheel = wheel
         self._reply = reply
         self._beat_at = commit_at
         self._every = every
@@ -124,12 +127,14 @@ class Downstream:
 
     async def _begin(self) -> None:
         if not self._open:
+            self._request[BEGUN] = True
             await self._reply.begin(self._request)
         held, self._held = self._held, None
         done = self._carrier is not None and self._carrier.relay.done
         if not self._open:
             self._open = True
             self._beat_at = min(self._beat_at, time.monotonic() + self._every)
+            self._wheel.add(self)
             await self._reply.first(held or b"", last=done)
         elif done:
             self._reply.finish(held or b"")
@@ -155,12 +160,17 @@ async def stream(
     shared = request.app[SHARED]
     serving = shared.serving
     reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **(headers or {})})
-    downstream = Downstream(request, reply, opening.called_at + serving.commit_after, serving.heartbeat)
+    downstream = Downstream(request, reply, shared.wheel, opening.called_at + serving.commit_after, serving.heartbeat)
     shared.wheel.add(downstream)
     running: Relay[bytes] | None = None
     try:
         opened = await opened_or_told(shared, request, opening)
-        begun = await downstream.committed()
+        try:
+            begun = await downstream.committed()
+        except BaseException:
+            if opened.connection is not None:
+                opened.connection.abort()
+            raise
         source: UpstreamClient = opened.source
         relay, first = source.relay(opened, encode)
         running = relay
@@ -168,7 +178,12 @@ async def stream(
             raise opened.error
         if not begun and opened.correlation_id is not None:
             reply.headers["ININ-Correlation-Id"] = opened.correlation_id
-        await downstream.run(Carrier(source, shared.wheel, opened, relay, downstream.take), first)
+        carrier = Carrier(source, shared.wheel, opened, relay, downstream.take)
+        shared.live.add(carrier)
+        try:
+            await downstream.run(carrier, first)
+        finally:
+            shared.live.discard(carrier)
     except RequestError as error:
         if running is not None or not await downstream.committed():
             raise

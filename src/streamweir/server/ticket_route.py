@@ -9,10 +9,11 @@ import time
 import msgspec
 from aiohttp import web
 
-from streamweir.errors import RequestError
+from streamweir.errors import ConfigError, RequestError
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import read_body
 from streamweir.server.keys import Who
+from streamweir.server.origins import check_origin
 from streamweir.server.shared import SHARED, who_of
 from streamweir.server.tickets import MAX_TTL, TTL, Ticket
 from streamweir.stages.report import rfc3339
@@ -45,6 +46,11 @@ async def tickets(request: web.Request) -> web.Response:
         raise Problem(403, "ticket_from_ticket", "a ticket makes no other ticket: a key does")
     if not 0 < asked.ttl <= MAX_TTL or math.isnan(asked.ttl):
         raise RequestError(f"ttl is {asked.ttl:g}: it must be over 0 and at most {MAX_TTL:g} seconds")
+    if asked.origin is not None:
+        try:
+            check_origin(asked.origin, "origin")
+        except ConfigError as error:
+            raise RequestError(error.message) from None
     profile = shared.serving.profiles.get(asked.profile, who)
     now = time.time()
     text = secrets.token_urlsafe(16)

@@ -137,8 +137,14 @@ class Carrier(Generic[Out]):
     # -- the rest --------------------------------------------------------------------------------------
 
     def _give(self, out: Out) -> None:
+        try:
+            self._take(out)
+        finally:
+            # whatever became of what came out, the upstream must not be left open
+            self._settle()
+
+    def _settle(self) -> None:
         relay = self.relay
-        self._take(out)
         if relay.done:
             report = relay.report
             self._wheel.remove(self)
@@ -184,9 +190,9 @@ class Carrier(Generic[Out]):
 
     async def _open_again(self) -> None:
         relay, before = self.relay, self._opening
-        opening = next_opening(relay, before)
+        asked = opening = next_opening(relay, before)
         try:
-            opening = await open_first(opening, self._client)
+            opening = await open_first(asked, self._client)
         except StreamweirError as error:
             opening.error = error
         except asyncio.CancelledError:
@@ -210,7 +216,9 @@ class Carrier(Generic[Out]):
             return
         self._client = opening.source or self._client
         self._connection, self._socket = opening.connection, opening.socket
-        self._opening = msgspec.structs.replace(opening, request=before.request)
+        # what follows a reply is made of the request that was first asked, unless another profile was asked instead
+        same = opening is asked and (relay.again is None or relay.again.kind != "fallback")
+        self._opening = msgspec.structs.replace(opening, request=before.request) if same else opening
         self._give(relay.reopen(self._client.exchange.attempt(opening), opening.events, now))
         self._attach()
         if self._paused and self._connection is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamweir.client.opening import Opening, take_over
-from streamweir.errors import RequestError
+from streamweir.errors import RequestError, StreamweirError
 from streamweir.flows.fallback import falls_back
 
 if TYPE_CHECKING:
@@ -17,16 +17,16 @@ async def open_first(opening: Opening, source: Source) -> Opening:
 
     Raises RequestError where the request itself is wrong. Cancelled, `opening` and its successors say how far it came.
     """
+    failed: StreamweirError | None = None
     while True:
         try:
             await (opening.source or source).open(opening)
-        except RequestError as error:
-            if not opening.before:
+        except RequestError:
+            if failed is None:
                 raise
-            # another profile was asked for; that this one cannot carry the request is not the caller's mistake
-            opening.error = error
-        if opening.error is None or not opening.others:
+            # the caller asked for another profile: that this one cannot carry the request is no mistake of theirs
+            opening.error = failed
+        failed = opening.error
+        if failed is None or not opening.others or not falls_back(failed):
             return opening
-        if not falls_back(opening.error) and not (opening.before and isinstance(opening.error, RequestError)):
-            return opening
-        opening = take_over(opening, opening.error.code or type(opening.error).__name__)
+        opening = take_over(opening, failed.code or type(failed).__name__)

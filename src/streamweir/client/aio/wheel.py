@@ -49,16 +49,24 @@ class Wheel:
         if slot >= 0:
             self._slots.setdefault(slot, []).append(member)
 
+    def _visit(self, member: Ticked, slot: int, now: float) -> None:
+        try:
+            member.tick(now)
+            if self._members.get(member) == slot:
+                self._schedule(member, now)
+        except Exception as error:
+            # a mistake in one must not stop the time of all others
+            self.remove(member)
+            context = {"message": "a visit of the wheel failed", "exception": error, "member": member}
+            asyncio.get_running_loop().call_exception_handler(context)
+
     def _turn(self) -> None:
         now = time.monotonic()
         upto = int(now / TICK)
         for slot in range(self._at, upto + 1):
             for member in self._slots.pop(slot, ()):
-                if self._members.get(member) != slot:
-                    continue
-                member.tick(now)
                 if self._members.get(member) == slot:
-                    self._schedule(member, now)
+                    self._visit(member, slot, now)
         self._at = upto + 1
         if self._members:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)

@@ -35,7 +35,7 @@
 /** @typedef {{ data: string, event: string, id: string }} SseEvent */
 /** @typedef {{ type?: string, [key: string]: any }} Wire */
 
-const HERE = new URL(import.meta.url).origin;
+const HERE = new URL("..", import.meta.url).href;
 const PROTOCOL = "streamweir.v1";
 const WHOLE = new Set(["completed", "truncated"]);
 const UNREADABLE = "The proxy's answer could not be read.";
@@ -152,11 +152,7 @@ export class Reply {
     const events = this[Symbol.asyncIterator]();
     return {
       async *[Symbol.asyncIterator]() {
-        for (;;) {
-          const { value, done } = await events.next();
-          if (done) return;
-          if (value.type === "token") yield value.content;
-        }
+        for await (const event of events) if (event.type === "token") yield event.content;
       },
     };
   }
@@ -180,8 +176,9 @@ export class Reply {
   take(message) {
     if (this.#over) return;
     if (message.type === "token") {
-      this.partial += message.content;
-      this.#push({ type: "token", content: message.content, index: message.index });
+      const content = String(message.content ?? "");
+      this.partial += content;
+      this.#push({ type: "token", content, index: message.index });
     } else if (message.type === "restarted") {
       this.partial = "";
       this.#push({ type: "restarted" });
@@ -251,17 +248,34 @@ export function streamReply(asked, options = {}) {
  * @param {AbortController} abort
  */
 async function post(reply, asked, options, abort) {
+  const watch = new Watch(options.silence, () => lost(reply, abort));
+  try {
+    await read(reply, asked, options, abort, watch);
+  } finally {
+    watch.stop();
+  }
+}
+
+/**
+ * @param {Reply} reply
+ * @param {Asked} asked
+ * @param {Options} options
+ * @param {AbortController} abort
+ * @param {Watch} watch
+ */
+async function read(reply, asked, options, abort, watch) {
   const { profile, ...rest } = asked;
   /** @type {Record<string, string>} */
   const headers = { "Content-Type": "application/json" };
   if (options.ticket) headers["X-Streamweir-Ticket"] = options.ticket;
   if (options.key) headers["Authorization"] = `Bearer ${options.key}`;
-  const answer = await fetch(new URL("/api/llm/stream", options.url ?? HERE), {
+  const answer = await fetch(under(options.url, "api/llm/stream"), {
     method: "POST",
     headers,
     signal: abort.signal,
     body: JSON.stringify({ configurationId: profile, ...rest }),
   });
+  watch.heard();
   reply.requestId = answer.headers.get("X-Request-Id");
   reply.correlationId = answer.headers.get("ININ-Correlation-Id");
   if (!answer.ok || !answer.body) {
@@ -273,19 +287,19 @@ async function post(reply, asked, options, abort) {
   }
   const parser = new SseParser();
   const reader = answer.body.getReader();
-  const watch = new Watch(options.silence, () => lost(reply, abort));
-  try {
-    while (!reply.over) {
-      const { done, value } = await reader.read();
-      watch.heard();
-      if (done) break;
-      for (const event of parser.push(value)) reply.take(JSON.parse(event.data));
-    }
-  } finally {
-    watch.stop();
+  while (!reply.over) {
+    const { done, value } = await reader.read();
+    watch.heard();
+    if (done) break;
+    for (const event of parser.push(value)) reply.take(JSON.parse(event.data));
   }
   // a body that ends without a terminal event was cut, however clean its end
   reply.fail(new StreamError("stream_interrupted", "The reply was cut off before its end.", { retryable: true }));
+}
+
+/** A route of the proxy, whatever path it stands under. @param {string | undefined} base @param {string} route */
+function under(base = HERE, route) {
+  return new URL(route, base.endsWith("/") ? base : `${base}/`);
 }
 
 /** @param {Reply} reply @param {{ abort(): void }} abort */
@@ -325,16 +339,21 @@ export function connect(options = {}) {
   return new Connection(options);
 }
 
+/** @typedef {{ reply: Reply, asked: Asked }} Turn */
+
 /** A WebSocket to the proxy. Heartbeats of the server are answered; a silent one counts as lost. */
 export class Connection {
   #socket;
   #watch;
-  /** @type {Reply | null} */
-  #reply = null;
+  /** @type {Reply | null} whose messages come now; it may be over for its reader, and not yet for the server */
+  #running = null;
+  /** @type {Turn | null} what is asked for as soon as the server has ended what runs */
+  #next = null;
+  #ready = false;
 
   /** @param {Options} options */
   constructor(options) {
-    const url = new URL("/ws", options.url ?? HERE);
+    const url = under(options.url, "ws");
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     const protocols = [PROTOCOL];
     if (options.ticket) protocols.push(`streamweir.ticket.${options.ticket}`);
@@ -345,10 +364,15 @@ export class Connection {
     this.#socket.addEventListener("close", () => this.#gone("The connection to the proxy was lost."));
     /** @type {Promise<void>} settles when the connection stands, or cannot be made */
     this.ready = new Promise((resolve, reject) => {
-      this.#socket.addEventListener("open", () => resolve());
+      this.#socket.addEventListener("open", () => {
+        this.#ready = true;
+        this.#turn();
+        resolve();
+      });
       this.#socket.addEventListener("close", () => reject(new StreamError("upstream_lost", "The proxy took no connection.", { retryable: true })));
     });
     this.ready.catch(() => {}); // whoever streams is told; nobody must wait for `ready`
+    if (options.signal?.aborted) this.close();
     options.signal?.addEventListener("abort", () => this.close(), { once: true });
   }
 
@@ -357,27 +381,37 @@ export class Connection {
     return this.#socket.readyState <= WebSocket.OPEN;
   }
 
-  /** Ask for a reply; the one before it must have ended. @param {Asked} asked */
+  /** Ask for a reply; the one before it must have ended, or been cancelled. @param {Asked} asked */
   stream(asked) {
-    const reply = new Reply(() => this.#send({ type: "cancel" }));
-    if (this.#reply && !this.#reply.over) {
-      reply.fail(new StreamError("busy", "A reply streams on this connection: cancel it, or wait for its end."));
-      return reply;
+    /** @type {Reply} */
+    const reply = new Reply(() => {
+      if (this.#running === reply) this.#send({ type: "cancel" });
+    });
+    const busy = [this.#running, this.#next?.reply].some((one) => one && !one.over);
+    if (busy) reply.fail(new StreamError("busy", "A reply streams on this connection: cancel it, or wait for its end."));
+    else if (!this.open) reply.fail(new StreamError("upstream_lost", "The connection is closed: make another.", { retryable: true }));
+    else {
+      this.#next = { reply, asked };
+      this.#turn();
     }
-    this.#reply = reply;
-    const { profile, ...rest } = asked;
-    this.ready.then(
-      () => this.#send({ type: "init", payload: { modelId: profile, ...rest } }),
-      (error) => reply.fail(error),
-    );
     return reply;
   }
 
   /** Close the connection; a reply that streams on it is cancelled. */
   close() {
-    this.#watch.stop();
-    this.#reply?.fail(new StreamError("cancelled", "The connection was closed."));
+    this.#fail(new StreamError("cancelled", "The connection was closed."));
     this.#socket.close(1000);
+  }
+
+  /** Ask for what waits, once nothing runs. */
+  #turn() {
+    const next = this.#next;
+    if (!next || this.#running || !this.#ready) return;
+    this.#next = null;
+    if (next.reply.over) return;
+    this.#running = next.reply;
+    const { profile, ...rest } = next.asked;
+    this.#send({ type: "init", payload: { modelId: profile, ...rest } });
   }
 
   /** @param {object} message */
@@ -385,32 +419,47 @@ export class Connection {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 
+  /** @param {StreamError} error */
+  #fail(error) {
+    this.#watch.stop();
+    this.#running?.fail(error);
+    this.#next?.reply.fail(error);
+    this.#next = null;
+  }
+
   /** @param {string} why */
   #gone(why) {
-    this.#watch.stop();
-    this.#reply?.fail(new StreamError("upstream_lost", why, { retryable: true }));
+    this.#fail(new StreamError("upstream_lost", why, { retryable: true }));
     this.#socket.close();
   }
 
   /** @param {string} data */
   #heard(data) {
     this.#watch.heard();
+    const reply = this.#running;
     /** @type {Wire} */
     let message;
     try {
       message = JSON.parse(data);
     } catch {
-      this.#reply?.fail(new StreamError("protocol_error", UNREADABLE));
+      reply?.fail(new StreamError("protocol_error", UNREADABLE));
+      this.#socket.close();
       return;
     }
-    const reply = this.#reply;
     if (message.type === "ping") this.#send({ type: "pong" });
-    else if (!reply) return;
+    else if (!reply || message.type === "pong") return;
     else if (message.type === "handshake_ack") reply.requestId = message.streamId;
     else if (message.type === "chunk") {
       const content = message.data?.choices?.[0]?.delta?.content;
       if (content) reply.take({ type: "token", content, index: message.index });
-    } else if (message.type === "complete") reply.take({ type: "stop", report: message.auditLog?.report });
-    else reply.take({ ...message, report: message.auditLog?.report });
+    } else {
+      const report = message.auditLog?.report;
+      reply.take(message.type === "complete" ? { type: "stop", report } : { ...message, report });
+      if (message.type !== "joint" && message.type !== "restarted") {
+        // its last message: only now does the server take another
+        this.#running = null;
+        this.#turn();
+      }
+    }
   }
 }
