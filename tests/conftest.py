@@ -16,7 +16,7 @@ from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 
 # the same examples in every run, and new ones in `make soak`: a finding belongs to a change, not to the weather
-hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("default" if os.environ.get("STREAMWEIR_SOAK") else "same")
 
 ROOT = Path(__file__).parents[1]

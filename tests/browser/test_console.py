@@ -69,6 +69,28 @@ async def test_a_page_that_was_opened_with_a_ticket(simulator: RunningSimulator)
     await proxy.stop()
 
 
+async def test_the_module_when_pages_change_their_mind(simulator: RunningSimulator) -> None:
+    node = needs("node22")["node22"]
+    text = upstream(simulator) + profile("whole", "sim:none?rate=0") + profile("cut", "sim:cut?rate=0")
+    proxy = await proxy_with(text + profile("slowly", "sim:none?rate=60"))
+    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    dead = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    module = HERE.parents[1] / "src" / "streamweir" / "server" / "static" / "streamweir.js"
+    seen = json.loads(await run(node, str(HERE / "module.mjs"), str(module), proxy.url, dead))
+    whole, cut = ["completed", SCRIPTS["hello"], "whole"], ["stream_interrupted", "Hello, and thank you", None]
+    assert seen["left"] == [whole if n % 3 else cut for n in range(20)]
+    assert seen["early"] == [["cancelled", "", None], whole]
+    assert seen["late"][0][0] == "cancelled"
+    assert seen["late"][1] == whole
+    assert seen["busy"] == [["busy", "", None], whole]
+    assert seen["closed"][0] == "upstream_lost"
+    assert [one[0] for one in seen["aborted"]] == ["cancelled", "upstream_lost"]
+    assert seen["fetch"] == [whole, cut]
+    assert seen["silent"][0] == "upstream_lost"
+    silent.close()
+    await proxy.stop()
+
+
 async def a_ticket(url: str) -> str:
     async with (
         aiohttp.ClientSession() as http,

@@ -202,3 +202,18 @@ async def test_background_work_headers_and_a_face_of_ones_own(simulator: Running
         assert done == ["completed"]
         with pytest.raises(ValueError, match="face is 'xml': it must be one of sse, openai, responses, ai-sdk"):
             EventStreamResponse(gateway.stream(model="m", messages=[]), "xml")
+
+
+@pytest.mark.parametrize("face", FACES)
+async def test_text_that_cannot_be_withdrawn_is_not_said_twice(simulator: RunningSimulator, face: str) -> None:
+    async with gateway_for(simulator, "openai") as gateway:
+        model = f"sim:cut-once?rate=0&key={face}"
+        stream = gateway.stream(model=model, messages=[{"role": "user", "content": "hello"}], on_cut="restart")
+        client = Client()
+        await EventStreamResponse(stream, face)({}, client.receive, client.send)
+    if face == "sse":
+        assert client.body.count(b'"restarted"') == 1
+        assert b'"type":"stop"' in client.body
+    else:
+        assert text_of(face, client.body) == "Hello, and thank you"
+        assert b"stream_interrupted" in client.body

@@ -133,3 +133,25 @@ def test_fallbacks_are_checked_when_the_configuration_is_read() -> None:
     for names in ('["suport"]', '["support"]'):
         with pytest.raises(ConfigError, match="profiles.support.fallback names"):
             load_text(base + f"fallback = {names}\n")
+
+
+async def test_what_follows_a_fallback_is_made_of_its_own_request(simulator: RunningSimulator) -> None:
+    text = upstream(simulator, max_tries=1) + profile(
+        "first", "sim:cut?at=0", fallback=["second"], system="of the first"
+    )
+    text += profile("second", "sim:cut-once?rate=0", on_cut="continue", system="of the second")
+    server = await proxy_with(text)
+    seen = (await events(server))[1]
+    assert text_of(seen) == WHOLE
+    assert [one.model for one in simulator.simulator.seen] == ["sim:cut?at=0", *["sim:cut-once?rate=0"] * 2]
+    await server.stop()
+
+
+async def test_what_a_fallback_cannot_carry_is_not_blamed_on_the_caller(simulator: RunningSimulator) -> None:
+    text = upstream(simulator, max_tries=1) + upstream(simulator, "sse-gateway", "other")
+    text += profile("first", "sim:503", fallback=["gateway"]) + profile("gateway", "sim:none", "other")
+    server = await proxy_with(text)
+    body = {**body_of("openai", "first"), "seed": 7}
+    async with aiohttp.ClientSession(server.url) as http, http.post("/v1/chat/completions", json=body) as answer:
+        assert (answer.status, (await answer.json())["error"]["code"]) == (502, "upstream_refused")
+    await server.stop()

@@ -13,8 +13,9 @@ import click
 import msgspec
 
 from streamweir.cli.exits import say
-from streamweir.config import FILE, LIMITS, Config, find_config
+from streamweir.config import AGAIN, FILE, LIMITS, Config, find_config
 from streamweir.errors import ConfigError
+from streamweir.flows.continuation import AgainPolicy
 from streamweir.stages.limits import TimeLimits
 
 SECRETS: Final = frozenset(("client_secret", "access_token", "api_key", "headers", "proxy"))
@@ -44,17 +45,26 @@ def show(path: str | None, origin: bool) -> None:
     outside = look_outside(os.environ)
     file = path or os.environ.get("STREAMWEIR_CONFIG") or FILE
     given = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    limits: dict[str, TimeLimits] = {}
+    again: dict[str, AgainPolicy] = {}
     for keys, value in rows(config):
         click.echo(line(keys, value, file if _stands_in(given, keys) else "default", origin))
     for name, table in config.upstreams.items():
-        settings, found = upstream_settings(table, outside, f"upstreams.{name}")
+        try:
+            settings, found = upstream_settings(table, outside, f"upstreams.{name}")
+        except ConfigError as error:
+            say(error.message)
+            continue
+        limits[name] = settings.limits
         for setting, one in found.items():
             if getattr(table, setting, None) is None:
                 click.echo(line(("upstreams", name, setting), one.value, one.source, origin))
-        _limits(("upstreams", name), table, settings.limits, "default", origin)
+        _inherited(("upstreams", name), table, settings.limits, settings.again, "default", origin)
+        again[name] = settings.again
     for name, profile in config.profiles.items():
-        base = upstream_settings(config.upstreams[profile.upstream], outside, "upstreams")[0].limits
-        _limits(("profiles", name), profile, base, f"upstreams.{profile.upstream}", origin)
+        if (base := limits.get(profile.upstream)) is not None:
+            policy = again[profile.upstream]
+            _inherited(("profiles", name), profile, base, policy, f"upstreams.{profile.upstream}", origin)
 
 
 @command.command("check", short_help="whether it can be served")
@@ -93,11 +103,14 @@ def _stands_in(tree: Any, keys: tuple[str, ...]) -> bool:
     return True
 
 
-def _limits(at: tuple[str, ...], table: Any, limits: TimeLimits, source: str, shown: bool) -> None:
-    """The time limits that the table leaves to others."""
-    for name in LIMITS:
-        if getattr(table, name) is None:
-            click.echo(line((*at, name), getattr(limits, name), source, shown))
+def _inherited(
+    at: tuple[str, ...], table: Any, limits: TimeLimits, again: AgainPolicy, source: str, shown: bool
+) -> None:
+    """The time limits, and what follows a cut, where the table leaves them to others."""
+    for names, values in ((LIMITS, limits), (AGAIN, again)):
+        for name in names:
+            if getattr(table, name) is None:
+                click.echo(line((*at, name), getattr(values, name), source, shown))
 
 
 def rows(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from streamweir.server.documents import asyncapi, openapi
+from streamweir.server.asyncapi import asyncapi
 from streamweir.server.gate import gate
+from streamweir.server.openapi import openapi
 from streamweir.server.pages import console, healthz, static, to_console, version
 from streamweir.server.routes import browser_stream, chat, chat_completions, models, responses
 from streamweir.server.shared import SHARED, Shared
