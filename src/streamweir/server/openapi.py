@@ -46,13 +46,7 @@ def openapi_document() -> dict[str, Any]:
             "/api/llm/stream": {"post": _post("browserStream", "SSE for browsers", "BrowserRequest", _events())},
             "/api/chat": {"post": _post("chat", "AI SDK UI message stream (v1)", "UIChat", _sse("UIMessageChunk"))},
             "/v1/chat/completions": {
-                "post": _post(
-                    "chatCompletions",
-                    "OpenAI Chat Completions",
-                    "ChatRequest",
-                    _either("ChatCompletion", "ChatChunk"),
-                    OPENAI,
-                )
+                "post": _post("chatCompletions", "OpenAI Chat Completions", "ChatRequest", _completions(), OPENAI)
             },
             "/v1/responses": {"post": _post("responses", "OpenAI Responses", "ResponsesRequest", _responses(), OPENAI)},
             "/v1/models": {"get": _get("models", "the profiles that the key may use", "Models", OPENAI)},
