@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
+import secrets
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -139,3 +141,12 @@ def tls_front(target: int, context: ssl.SSLContext) -> Iterator[int]:
 
     with listening(serve, context) as port:
         yield port
+
+
+def free_port() -> int:
+    """A port for a server that is told its own, below those that the system gives to connections."""
+    while True:
+        port = secrets.randbelow(10_000) + 20_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -10,6 +10,7 @@ from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS
 from tests.conftest import ROOT, needs
 from tests.docs.blocks import split
+from tests.networks import free_port
 from tests.proxies import profile, proxy_with, upstream
 
 HERE = Path(__file__).parent
@@ -50,10 +51,7 @@ async def test_a_page_of_the_documents(
 ) -> None:
     tools = needs("node", "chromium", "node22")
     needs("pyright")  # comes with playwright-core from the same `npm ci`
-    probe = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
-    port = probe.sockets[0].getsockname()[1]
-    probe.close()
-    await probe.wait_closed()
+    port = free_port()
     for name, model in MODELS.items():
         text = upstream(simulator, idle_timeout="400ms") + profile("support", model)
         server = await proxy_with(f'{text}[server]\norigins = ["http://127.0.0.1:{port}"]\n')

@@ -17,6 +17,7 @@ from streamweir.simulator.replies import SCRIPTS
 from streamweir.wire.sse import SseDecoder
 from tests.conftest import ROOT, gateway_for
 from tests.contract.test_client import closed_within
+from tests.networks import free_port
 
 WHOLE = SCRIPTS["hello"]
 FACES = ("sse", "openai", "responses", "ai-sdk")
@@ -25,10 +26,7 @@ FACES = ("sse", "openai", "responses", "ai-sdk")
 @contextlib.asynccontextmanager
 async def uvicorn(simulator: RunningSimulator) -> AsyncIterator[str]:
     """The example of the documents, as its reader runs it."""
-    probe = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
-    port = probe.sockets[0].getsockname()[1]
-    probe.close()
-    await probe.wait_closed()
+    port = free_port()
     environ = {
         "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
         "STREAMWEIR_DIALECT": "openai",

@@ -21,7 +21,7 @@ from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS
 from tests.conftest import ROOT, needs
-from tests.networks import make_ca
+from tests.networks import free_port, make_ca
 from tests.proxies import FACES, Downstream, Told, body_of, post, profile, proxy_with, upstream
 
 WHOLE = SCRIPTS["hello"]
@@ -155,9 +155,7 @@ async def slow_proxy(simulator: RunningSimulator) -> AsyncIterator[Server]:
 @contextlib.asynccontextmanager
 async def nginx(folder: Path, url: str, more: str) -> AsyncIterator[str]:
     program = needs("nginx")["nginx"]
-    probe = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
-    port = probe.sockets[0].getsockname()[1]
-    probe.close()
+    port = free_port()
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, url=url, more=more))
     process = await asyncio.create_subprocess_exec(
         program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")
