@@ -73,7 +73,8 @@ async def test_the_module_when_pages_change_their_mind(simulator: RunningSimulat
     node = needs("node22")["node22"]
     text = upstream(simulator) + profile("whole", "sim:none?rate=0") + profile("cut", "sim:cut?rate=0")
     proxy = await proxy_with(text + profile("slowly", "sim:none?rate=60"))
-    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    writers: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda reader, writer: writers.append(writer), "127.0.0.1", 0)
     dead = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
     module = HERE.parents[1] / "src" / "streamweir" / "server" / "static" / "streamweir.js"
     seen = json.loads(await run(node, str(HERE / "module.mjs"), str(module), proxy.url, dead))
@@ -88,6 +89,9 @@ async def test_the_module_when_pages_change_their_mind(simulator: RunningSimulat
     assert seen["fetch"] == [whole, cut]
     assert seen["silent"][0] == "upstream_lost"
     silent.close()
+    for writer in writers:
+        writer.close()
+    await asyncio.sleep(0)
     await proxy.stop()
 
 
