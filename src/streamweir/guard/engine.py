@@ -1,0 +1,267 @@
+"""Carries one text through a guard, in whatever pieces it comes: what leaves is `redact` of the whole of it.
+
+Semantics. The *cover* of a text is the union, over all recognisers, of every match: every beginning before which `before`
+stands, every end behind which `after` stands, every validator that says yes. Overlapping matches become one placeholder,
+labelled by the longest of them, or the first in the order of recognisers. A candidate that is not covered for CAP
+characters is covered from its beginning until it dies; its placeholder is [OVERLONG].
+
+Release. Everything before the earliest live candidate leaves, and no placeholder leaves while a live candidate began
+inside it. Nothing is ever released on a timer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from streamweir.guard.automaton import Act, Automaton, State
+from streamweir.guard.fold import fold
+
+CAP: Final = 256
+"""Characters that a candidate may hold back before it is covered; the bounded patterns end far sooner."""
+
+MASKED_DIGITS: Final = 6
+"""Digits in a candidate from which on a text that breaks off inside it does not show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What becomes of a recogniser's matches: the name in findings, its group, the placeholder, the validator."""
+
+    name: str
+    group: str
+    label: str
+    validator: Callable[[str], bool] | None = None
+    secret_prefixes: tuple[str, ...] = ()
+
+
+OVERLONG: Final = Kind("OVERLONG", "pii", "[OVERLONG]")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that was covered: positions are code points of the text that came, `hash` is keyed; never the value."""
+
+    kind: str
+    group: str
+    start: int
+    end: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A compiled guard, for any number of texts."""
+
+    automaton: Automaton
+    kinds: tuple[Kind, ...]
+    key: bytes
+    cap: int = CAP
+
+
+class Interval:
+    """Matches that overlap, as far as they have come; `size` is the longest one's, whose label it bears."""
+
+    __slots__ = ("digest", "end", "label", "size", "start")
+
+    def __init__(self, start: int, end: int, label: int, size: int) -> None:
+        self.start = start
+        self.end = end
+        self.label = label
+        self.size = size
+        self.digest: hmac.HMAC | None = None
+
+
+class Scan:
+    """One text. `push` gives what may leave, `finish` the rest; `findings` grows as placeholders leave."""
+
+    __slots__ = (
+        "_base",
+        "_guard",
+        "_intervals",
+        "_overlong",
+        "_pos",
+        "_raw",
+        "_starts",
+        "_state",
+        "findings",
+        "held_max",
+    )
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._state: State = guard.automaton.start
+        self._pos = 0
+        self._base = 0
+        self._raw = ""
+        self._starts: list[int] = []
+        self._overlong: set[int] = set()
+        self._intervals: list[Interval] = []
+        self.findings: list[Finding] = []
+        self.held_max = 0
+
+    def push(self, text: str) -> str:
+        """What leaves once `text` has come."""
+        state, pos = self._state, self._pos
+        self._raw = self._raw + text if self._raw else text
+        for char in text:
+            step = state.steps.get(char)
+            if step is None:
+                step = self._guard.automaton.step(state, char)
+            state, act = step
+            if act is not None:
+                self._act(act, pos)
+            pos += 1
+        self._state, self._pos = state, pos
+        if not self._starts and not self._intervals:
+            out, self._raw, self._base = self._raw, "", pos
+            return out
+        return self._release()
+
+    def finish(self, *, whole: bool) -> str:
+        """What leaves at the end. Of a text that broke off no candidate is shown that carries MASKED_DIGITS digits."""
+        guard, pos, starts = self._guard, self._pos, self._starts
+        if starts:
+            self._cover_overlong()
+            for recogniser, candidate in guard.automaton.confirms_at_end(self._state):
+                self._confirm(recogniser, starts[candidate], pos)
+            if not whole:
+                self._mask()
+            starts.clear()
+            self._overlong.clear()
+        return self._release()
+
+    @property
+    def found(self) -> bool:
+        """Whether anything was covered, placeholders that have not left included."""
+        return bool(self.findings or self._intervals)
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """All that decides what further text does; equal for equal texts, however they were cut."""
+        state = self._state
+        held = [(one.start, one.end, one.label, one.size) for one in self._intervals]
+        return state.context, state.live, state.prev, self._pos, tuple(self._starts), frozenset(self._overlong), held
+
+    # -- what characters do ----------------------------------------------------------------------------
+
+    def _act(self, act: Act, pos: int) -> None:
+        starts = self._starts
+        if starts and pos - starts[0] >= self._guard.cap:
+            self._pos = pos
+            self._cover_overlong()
+        for recogniser, candidate in act.confirms:
+            self._confirm(recogniser, starts[candidate], pos)
+        if act.keeps is not None:
+            kept = [starts[number] for number in act.keeps]
+            if self._overlong:
+                self._overlong.intersection_update(kept)
+            starts[:] = kept
+        if act.begins:
+            starts.append(pos)
+
+    def _confirm(self, recogniser: int, start: int, end: int) -> None:
+        validator = self._guard.kinds[recogniser].validator
+        if validator is not None:
+            # a match that is longer than the cap is one only by characters that are not seen; it is covered as overlong
+            if end - start > self._guard.cap or start < self._base:
+                return
+            if not validator("".join(map(fold, self._raw[start - self._base : end - self._base]))):
+                return
+        self._cover(start, end, recogniser)
+
+    def _cover(self, start: int, end: int, label: int) -> None:
+        size, intervals = end - start, self._intervals
+        digest = None
+        while intervals and intervals[-1].end > start:
+            last = intervals.pop()
+            start, end = min(start, last.start), max(end, last.end)
+            digest = last.digest or digest
+            if last.size > size or (last.size == size and last.label < label):
+                size, label = last.size, last.label
+        one = Interval(start, end, label, size)
+        one.digest = digest
+        intervals.append(one)
+
+    def _cover_overlong(self) -> None:
+        """Cover the candidates that have held back too much; those that did go on being covered."""
+        pos, label = self._pos, len(self._guard.kinds)
+        for start in self._starts:
+            if start not in self._overlong:
+                covered = next((one.end for one in self._intervals if one.start <= start < one.end), start)
+                if pos - covered < self._guard.cap:
+                    continue
+                self._overlong.add(start)
+            self._cover(start, pos, label)
+
+    def _mask(self) -> None:
+        """Cover what a text that breaks off must not show of a candidate."""
+        guard = self._guard
+        for start, states in zip(self._starts, self._state.live, strict=True):
+            seen = "".join(map(fold, self._raw[max(0, start - self._base) :]))
+            many = sum(char.isdigit() for char in seen) >= MASKED_DIGITS
+            for recogniser in sorted(guard.automaton.recognisers(states)):
+                kind = guard.kinds[recogniser]
+                if many or (kind.secret_prefixes and seen.startswith(kind.secret_prefixes)):
+                    self._cover(start, self._pos, recogniser)
+                    break
+
+    # -- what leaves -----------------------------------------------------------------------------------
+
+    def _release(self) -> str:
+        starts, pos = self._starts, self._pos
+        if starts and pos - starts[0] >= self._guard.cap:
+            self._cover_overlong()
+        limit = starts[0] if starts else pos
+        raw, base, cut = self._raw, self._base, self._base
+        intervals = self._intervals
+        out: list[str] = []
+        while intervals and intervals[0].end <= limit:
+            one = intervals.pop(0)
+            if one.start > cut:
+                out.append(raw[cut - base : one.start - base])
+            out.append(self._placeholder(one))
+            cut = one.end
+        stop = min(limit, intervals[0].start) if intervals else limit
+        if stop > cut:
+            out.append(raw[cut - base : stop - base])
+            cut = stop
+        if intervals and intervals[0].start <= cut:
+            cut = self._swallow(intervals[0], cut)
+        if cut > base:
+            self._raw, self._base = raw[cut - base :], cut
+        held = pos - max(cut, intervals[0].end if intervals and intervals[0].start <= cut else cut)
+        if held > self.held_max:
+            self.held_max = held
+        return "".join(out)
+
+    def _swallow(self, one: Interval, cut: int) -> int:
+        """Forget the covered text of a long placeholder that is still open, but for what a validator may look at."""
+        upto = min(one.end, self._pos - self._guard.cap)
+        if upto <= cut:
+            return cut
+        if one.digest is None:
+            one.digest = self._hmac()
+        one.digest.update(self._raw[cut - self._base : upto - self._base].encode("utf-8", "surrogatepass"))
+        return upto
+
+    def _placeholder(self, one: Interval) -> str:
+        kind = self._guard.kinds[one.label] if one.label < len(self._guard.kinds) else OVERLONG
+        digest = one.digest or self._hmac()
+        text = self._raw[max(0, one.start - self._base) : one.end - self._base]
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        self.findings.append(Finding(kind.name, kind.group, one.start, one.end, digest.hexdigest()[:32]))
+        return kind.label
+
+    def _hmac(self) -> hmac.HMAC:
+        return hmac.new(self._guard.key, digestmod=hashlib.sha256)
+
+
+def redact(guard: Guard, text: str, *, whole: bool = True) -> tuple[str, Sequence[Finding]]:
+    """A whole text, redacted, and what was found in it."""
+    scan = Scan(guard)
+    return scan.push(text) + scan.finish(whole=whole), scan.findings
