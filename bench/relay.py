@@ -16,7 +16,7 @@ from streamweir.faces.openai_chat import OpenAIChat
 from streamweir.relay import Attempt, Relay
 from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import TimeLimits
-from streamweir.stages.release import release_unguarded
+from streamweir.stages.release import Names, release_unguarded
 from streamweir.stages.report import Identity
 from streamweir.wire.ndjson import NdjsonDecoder
 from streamweir.wire.sse import SseDecoder
@@ -47,7 +47,7 @@ def relay(dialect: str, encode: Callable[[Any], Any]) -> Relay[Any]:
             TimeLimits(),
             sent_at=0.0,
         ),
-        release=release_unguarded(request_id="r", model="m", dialect=dialect),
+        release=release_unguarded(Names("r", "m", dialect)),
         encode=encode,
     )
 

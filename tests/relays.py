@@ -10,7 +10,7 @@ from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
 from streamweir.relay import Attempt, Relay
 from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import TimeLimits
-from streamweir.stages.release import release_unguarded
+from streamweir.stages.release import Names, release_unguarded
 from streamweir.stages.report import Identity
 from streamweir.wire.ndjson import NdjsonDecoder
 from streamweir.wire.sse import SseDecoder
@@ -46,7 +46,7 @@ def relay(
 ) -> Relay[Any]:
     return Relay(
         attempt(dialect, limits, policy or NOTHING_FOLLOWS, **options),
-        release=release_unguarded(request_id="r", model="m", dialect=dialect),
+        release=release_unguarded(Names("r", "m", dialect)),
         encode=encode,
     )
 

@@ -26,8 +26,11 @@ LIMITS = ("connect", "first_token_timeout", "idle_timeout", "inactivity_timeout"
 MIN_HEARTBEAT = 0.1
 """Seconds. More often, heartbeats would be traffic of their own."""
 
+GUARD_MODES = ("redact", "block", "observe", "off")
+"""Guards that need no table: the default recognisers in that mode, or none."""
+
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-RESERVED = ("guards", "live", "webhooks", "vectors")
+RESERVED = ("live", "webhooks", "vectors")
 """Sections that the interface names and this version does not have yet."""
 
 
@@ -96,6 +99,34 @@ class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     deadline: Duration | None = None
 
 
+class PatternTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of `guards.NAME.patterns`: a recogniser of one's own."""
+
+    name: str
+    pattern: str
+    before: str | None = None
+    after: str | None = None
+    context: str | None = None
+    validator: Literal["luhn", "ssn", "iban", "card", "ip"] | None = None
+    label: str | None = None
+    group: Literal["pii", "safety"] = "pii"
+    ignore_case: bool = False
+
+
+class GuardTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[guards.NAME]`: what is looked for, and what becomes of it."""
+
+    output: Literal["redact", "block", "observe", "off"] = "redact"
+    recognisers: list[str] | None = None
+    labels: dict[str, str] = {}
+    terms: list[str] = []
+    terms_file: str | None = None
+    lists: list[str] = []
+    match: Literal["word", "substring"] = "word"
+    patterns: list[PatternTable] = []
+    hash_key_env: str | None = None
+
+
 class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One of `server.keys`: an API key by its hash, and the profiles that it may use; none named: all."""
 
@@ -129,6 +160,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     upstreams: dict[str, UpstreamTable] = {}
     profiles: dict[str, ProfileTable] = {}
+    guards: dict[str, GuardTable] = {}
     server: ServerTable = msgspec.field(default_factory=ServerTable)
     records: RecordsTable = msgspec.field(default_factory=RecordsTable)
 
@@ -150,10 +182,10 @@ def load_text(text: str, where: str = FILE) -> Config:
                 f"{where}: profiles.{name}.upstream is {profile.upstream!r}, "
                 f"{among(profile.upstream, config.upstreams)}"
             )
-        if profile.guard != "off":
+        if profile.guard not in GUARD_MODES and profile.guard not in config.guards:
             raise ConfigError(
-                f"{where}: profiles.{name}.guard is {profile.guard!r}, and this version has no guard yet: "
-                'set guard = "off" if text may pass unread'
+                f"{where}: profiles.{name}.guard is {profile.guard!r}, "
+                f"{among(profile.guard, (*GUARD_MODES, *config.guards))}"
             )
     default = config.server.default_profile
     if default is not None and default not in config.profiles:
@@ -256,8 +288,8 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
                     f"{where}: [{key}] is a reserved section that this version does not have yet: remove it"
                 )
             raise ConfigError(f"{where}: unknown key {path}{key}, {among(key, kind.__struct_fields__)}")
-        if key in ("upstreams", "profiles") and isinstance(value, dict):
-            table = UpstreamTable if key == "upstreams" else ProfileTable
+        if key in TABLES and isinstance(value, dict):
+            table = TABLES[key]
             for name, entry in cast("dict[str, Any]", value).items():
                 if isinstance(entry, dict):
                     _known_keys(cast("dict[str, Any]", entry), table, where, f"{key}.{name}.")
@@ -271,9 +303,13 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
                     _known_keys(cast("dict[str, Any]", entry), KeyTable, where, f"{path}keys[{number}].")
 
 
+TABLES: dict[str, type[msgspec.Struct]] = {"upstreams": UpstreamTable, "profiles": ProfileTable, "guards": GuardTable}
+"""Sections that hold tables by name."""
+
+
 def _named(tree: Mapping[str, Any]) -> str | None:
     """Which of the tables with names is wrong, and where: msgspec's own path leaves the name out."""
-    for section, kind in (("upstreams", UpstreamTable), ("profiles", ProfileTable)):
+    for section, kind in TABLES.items():
         tables: Any = tree.get(section)
         for name, table in tables.items() if isinstance(tables, dict) else ():  # pyright: ignore[reportUnknownVariableType]
             try:

@@ -51,7 +51,11 @@ TIMES = ("first_token_timeout", "idle_timeout", "deadline")
 @click.option(
     "--on-gaps", type=click.Choice(["fail", "restart", "ignore"]), help="what follows missing sequence numbers"
 )
-@click.option("--guard", metavar="MODE", default="off", help="this version has none: only off is taken")
+@click.option(
+    "--guard",
+    metavar="MODE",
+    help="redact, block, observe, off, or a guard of the configuration (default: the profile's, else off)",
+)
 @click.option("--record", metavar="FILE", help="keep the upstream's bytes and their timing, for `streamweir replay`")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object at the end: the report")
 @click.option("--jsonl", is_flag=True, help="one event a line, `ended` last")

@@ -95,9 +95,7 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
     """
     ask = dict(asked)
     settings = resolved.settings
-    guard = ask.pop("guard", "off")
-    if guard != "off":
-        raise ConfigError(f'guard is {guard!r}, and this version has no guard yet: leave it out, or set it to "off"')
+    release = resolved.guards.release(ask.pop("guard", None) or resolved.guard)
     model = ask.pop("model", None) or resolved.model
     if not model:
         raise ConfigError("no model: give model=…, --model, STREAMWEIR_MODEL, or a profile that names one")
@@ -116,6 +114,7 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
         decode=_converted({**msgspec.structs.asdict(settings.decode), **decoding}, type(settings.decode)),
         window=window,
         on_overflow=on_overflow,
+        release=release,
     )
 
 

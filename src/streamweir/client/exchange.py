@@ -28,7 +28,7 @@ from streamweir.report import RateLimitReport
 from streamweir.request import Bounds, Request
 from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import SENTENCES, TimeLimits
-from streamweir.stages.release import release_unguarded
+from streamweir.stages.release import Names
 from streamweir.stages.report import Identity
 from streamweir.tokens import counter
 from streamweir.window import fit, prompt_text, window_of
@@ -226,7 +226,7 @@ class Exchange:
         request, dialect = opening.request, self.dialect
         relay = Relay(
             self.attempt(opening),
-            release=release_unguarded(request_id=request.request_id, model=request.model, dialect=dialect.name),
+            release=opening.release(Names(request.request_id, request.model, dialect.name)),
             encode=encode,
         )
         if opening.error is not None:

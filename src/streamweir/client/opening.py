@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.errors import APIConnectionError, StreamweirError
-from streamweir.events import Retry, Upstream
+from streamweir.events import End, Released, Retry, Upstream
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
 from streamweir.flows.handshake import Failure
 from streamweir.relay import Relay
 from streamweir.request import Request
+from streamweir.stages import Stage
 from streamweir.stages.limits import TimeLimits
+from streamweir.stages.release import Names, release_unguarded
 from streamweir.wire.websocket import WebSocket
 
 
@@ -24,7 +27,7 @@ class Opening(msgspec.Struct):
     failure behind which the request is sent again. `connection` is the shell's own, `socket` the frames of an upgraded
     one. `failures` counts what was retried already, `before` the requests that other profiles were sent.
 
-    `others` are the handshakes with the profiles that may be asked instead, each with its `source`, and `successor` is
+    `release` makes the stage that lets text out: a guard, or what releases it unread. `others` are the handshakes with the profiles that may be asked instead, each with its `source`, and `successor` is
     the one that took over from this.
     """
 
@@ -41,6 +44,7 @@ class Opening(msgspec.Struct):
     before: int = 0
     profile: str | None = None
     choices: int = 1
+    release: Callable[[Names], Stage[Upstream, Released | End]] = release_unguarded
     source: Any = None
     others: tuple[Opening, ...] = ()
     successor: Opening | None = None

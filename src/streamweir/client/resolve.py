@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from streamweir.client.guarding import Guards
 from streamweir.client.outside import Outside
 from streamweir.client.proxies import proxy_for
 from streamweir.client.settings import UpstreamSettings
@@ -59,6 +60,8 @@ class Client(msgspec.Struct, frozen=True):
     context_window: int | None = None
     on_overflow: Literal["reject", "slide"] = "reject"
     prompt_id: str | None = None
+    guard: str = "off"
+    guards: Guards = Guards()
     notes: tuple[str, ...] = ()
     sources: Layer = {}
 
@@ -183,7 +186,8 @@ def _from_file(config: Config, profile: str | None, explicit: dict[str, Any], ab
         table = _over(config.upstreams[upstream], explicit)
         settings, sources = upstream_settings(table, outside, f"{FILE}: upstreams.{upstream}", above)
         model = sources.get("model")
-        return Client(settings, model.value if model else None, sources=sources)
+        guards = Guards(config.guards, outside.environ)
+        return Client(settings, model.value if model else None, sources=sources, guards=guards)
     if name is None:
         raise ConfigError(f"several profiles and none chosen: give --profile, one of {', '.join(config.profiles)}")
     if name not in config.profiles:
@@ -206,6 +210,8 @@ def _from_file(config: Config, profile: str | None, explicit: dict[str, Any], ab
         chosen.context_window,
         chosen.on_overflow,
         chosen.prompt_id,
+        chosen.guard,
+        Guards(config.guards, outside.environ),
         sources={**sources, "model": model},
     )
 

@@ -55,7 +55,7 @@ class Act:
 
 
 class State:
-    """A state of the automaton; `live` has a set of pattern states for each candidate, in the order of their beginnings."""
+    """A state of the automaton; `live` has a set of pattern states for each candidate, the earliest first."""
 
     __slots__ = ("context", "live", "prev", "steps")
 
@@ -142,6 +142,13 @@ class Automaton:
         state.steps[char] = step
         return step
 
+    def behind(self, text: str) -> State:
+        """The state behind a text of which no candidate is left: what it announces, and its last character."""
+        state = self.start
+        for char in text:
+            state = (state.steps.get(char) or self.step(state, char))[0]
+        return self._state(state.context, (), state.prev)
+
     def confirms_at_end(self, state: State) -> list[tuple[int, int]]:
         """The matches that the end of the text confirms: (recogniser, candidate)."""
         return [
@@ -210,7 +217,7 @@ class Automaton:
         return out
 
     def _distinct(self, states: set[int], known: set[int]) -> frozenset[int]:
-        """The states that no earlier candidate has. Where a validator looks at the text both count: only one may hold."""
+        """The states that no earlier candidate has. Where a validator looks at the text both count: one may hold."""
         out = frozenset(one for one in states if one not in known)
         known |= out - self._validated
         return out

@@ -24,18 +24,18 @@ MAX_TERM: Final = 200
 class Spec:
     """What a guard looks for: kinds of recognisers in their order, patterns of one's own, terms."""
 
-    kinds: Sequence[str] = DEFAULT_KINDS
-    patterns: Sequence[Recogniser] = ()
-    terms: Sequence[str] = ()
+    kinds: tuple[str, ...] = DEFAULT_KINDS
+    patterns: tuple[Recogniser, ...] = ()
+    terms: tuple[str, ...] = ()
     match: Match = "word"
-    labels: dict[str, str] | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 def build(spec: Spec, key: bytes, where: str = "guard", *, cap: int = CAP, memo_bytes: int = MEMO_BYTES) -> Guard:
     """Compile a guard; `key` is the one of the findings' hashes."""
     chosen = [*_chosen(spec.kinds, where), *spec.patterns]
     _distinct(chosen, where)
-    labels = spec.labels or {}
+    labels = dict(spec.labels)
     for name in labels:
         if name not in KINDS and name != "TERM" and all(one.kind != name for one in spec.patterns):
             raise ConfigError(f"{where}.labels: {name!r} is no kind, {_among(name)}")

@@ -1,9 +1,9 @@
 """Carries one text through a guard, in whatever pieces it comes: what leaves is `redact` of the whole of it.
 
-Semantics. The *cover* of a text is the union, over all recognisers, of every match: every beginning before which `before`
-stands, every end behind which `after` stands, every validator that says yes. Overlapping matches become one placeholder,
-labelled by the longest of them, or the first in the order of recognisers. A candidate that is not covered for CAP
-characters is covered from its beginning until it dies; its placeholder is [OVERLONG].
+Semantics. The *cover* of a text is the union, over all recognisers, of every match: every beginning before which
+`before` stands, every end behind which `after` stands, every validator that says yes. Overlapping matches become one
+placeholder, labelled by the longest of them, or the first in the order of recognisers. A candidate that is not covered
+for CAP characters is covered from its beginning until it dies; its placeholder is [OVERLONG].
 
 Release. Everything before the earliest live candidate leaves, and no placeholder leaves while a live candidate began
 inside it. Nothing is ever released on a timer.
@@ -15,12 +15,14 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from streamweir.guard.automaton import Act, Automaton, State
 from streamweir.guard.fold import fold
+
+Mode = Literal["redact", "block", "observe"]
 
 CAP: Final = 256
 """Characters that a candidate may hold back before it is covered; the bounded patterns end far sooner."""
@@ -77,24 +79,35 @@ class Interval:
 
 
 class Scan:
-    """One text. `push` gives what may leave, `finish` the rest; `findings` grows as placeholders leave."""
+    """One text. `push` gives what may leave, `finish` the rest; `findings` grows as placeholders leave.
+
+    In the mode "block" nothing leaves behind what was safe at the first match (`blocked`); in "observe" all leaves as it
+    comes. `quoted` puts placeholders into quotation marks, for JSON outside of strings. `before` is text that stands in
+    front and belongs to no match, though it may announce one.
+    """
 
     __slots__ = (
         "_base",
         "_guard",
         "_intervals",
+        "_mode",
         "_overlong",
         "_pos",
+        "_quoted",
         "_raw",
+        "_safe",
         "_starts",
         "_state",
         "findings",
         "held_max",
     )
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, mode: Mode = "redact", *, quoted: bool = False, before: str = "") -> None:
         self._guard = guard
-        self._state: State = guard.automaton.start
+        self._mode = mode
+        self._quoted = quoted
+        self._state: State = guard.automaton.behind(before) if before else guard.automaton.start
+        self._safe: int | None = None
         self._pos = 0
         self._base = 0
         self._raw = ""
@@ -117,10 +130,13 @@ class Scan:
                 self._act(act, pos)
             pos += 1
         self._state, self._pos = state, pos
+        if self._safe is not None:
+            return self._up_to_the_first()
         if not self._starts and not self._intervals:
             out, self._raw, self._base = self._raw, "", pos
-            return out
-        return self._release()
+            return text if self._mode == "observe" else out
+        out = self._release()
+        return text if self._mode == "observe" else out
 
     def finish(self, *, whole: bool) -> str:
         """What leaves at the end. Of a text that broke off no candidate is shown that carries MASKED_DIGITS digits."""
@@ -133,7 +149,15 @@ class Scan:
                 self._mask()
             starts.clear()
             self._overlong.clear()
-        return self._release()
+        if self._safe is not None:
+            return self._up_to_the_first()
+        out = self._release()
+        return "" if self._mode == "observe" else out
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the text must end here."""
+        return self._safe is not None
 
     @property
     def found(self) -> bool:
@@ -186,6 +210,8 @@ class Scan:
         one = Interval(start, end, label, size)
         one.digest = digest
         intervals.append(one)
+        if self._mode == "block" and self._safe is None:
+            self._safe = min(start, self._starts[0])
 
     def _cover_overlong(self) -> None:
         """Cover the candidates that have held back too much; those that did go on being covered."""
@@ -239,6 +265,17 @@ class Scan:
             self.held_max = held
         return "".join(out)
 
+    def _up_to_the_first(self) -> str:
+        """What was safe when the first match was found, once; then nothing."""
+        safe = self._safe or 0
+        out = self._raw[: max(0, safe - self._base)]
+        if self._intervals:
+            self._placeholder(self._intervals[0])
+            self._intervals.clear()
+        self._raw, self._base = "", self._pos
+        self._starts.clear()
+        return out
+
     def _swallow(self, one: Interval, cut: int) -> int:
         """Forget the covered text of a long placeholder that is still open, but for what a validator may look at."""
         upto = min(one.end, self._pos - self._guard.cap)
@@ -255,7 +292,7 @@ class Scan:
         text = self._raw[max(0, one.start - self._base) : one.end - self._base]
         digest.update(text.encode("utf-8", "surrogatepass"))
         self.findings.append(Finding(kind.name, kind.group, one.start, one.end, digest.hexdigest()[:32]))
-        return kind.label
+        return f'"{kind.label}"' if self._quoted else kind.label
 
     def _hmac(self) -> hmac.HMAC:
         return hmac.new(self._guard.key, digestmod=hashlib.sha256)

@@ -14,7 +14,7 @@ from streamweir.errors import ConfigError
 from streamweir.guard.charset import ANY, DIGIT, SPACE, WORD, CharSet, between, either_case, of, union
 
 try:
-    from re import _constants as _c
+    from re import _constants as _c  # type: ignore[attr-defined,unused-ignore]
     from re import _parser  # type: ignore[attr-defined,unused-ignore]
 except ImportError as error:  # pragma: no cover
     raise ImportError("the guard reads patterns with the parser of Python's re module, which is not there") from error
@@ -121,7 +121,7 @@ class _Builder:
             self._ignore_case = outside
             return at
         if op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-            return self._repeat(*argument, at)
+            return self._repeat(argument, at)
         raise ConfigError(f"{self._where}: the pattern has {NOT_REGULAR.get(op, str(op))}")
 
     def _after(self, at: int) -> int:
@@ -137,7 +137,8 @@ class _Builder:
         self.nfa.edges[here].append((chars, to))
         return to
 
-    def _repeat(self, low: Any, high: Any, items: Any, at: int) -> int:
+    def _repeat(self, argument: Any, at: int) -> int:
+        low, high, items = argument
         for _ in range(int(low)):
             at = self.sequence(items, at)
         end = self.nfa.state()

@@ -72,7 +72,7 @@ PHONES: Final = (
     # E.164, and 00 in place of the plus
     rf"(?:\+|00)[1-9](?:{EMPHASIS}{DIAL}{EMPHASIS}\d){{7,14}}",
     # North America, with separators: ten digits alone are too many other things
-    rf"(?:1[ .-])?\(?[2-9]\d\d\)?[ .-]{{1,2}}\d{{3}}[ .-]\d{{4}}",
+    r"(?:1[ .-])?\(?[2-9]\d\d\)?[ .-]{1,2}\d{3}[ .-]\d{4}",
     # Germany: an area code, then the number; mobile numbers in one piece too
     r"0\d{2,5}(?:[ /-]|\) ?)\d(?:[ -]?\d){4,8}|01[567]\d[ /-]?\d{7,8}",
     # United Kingdom
@@ -106,7 +106,7 @@ BUILTIN: Final[tuple[Recogniser, ...]] = (
         validator=validators.iban,
         ignore_case=True,
     ),
-    Recogniser("EMAIL", EMAIL, rf"[^\w.!#$%&'*+/=?^`{{|}}~@-]", r"\W"),
+    Recogniser("EMAIL", EMAIL, r"[^\w.!#$%&'*+/=?^`{|}~@-]", r"\W"),
     *(Recogniser("PHONE", pattern, "[^0-9A-Za-z+]", NOT_DIGIT, validators.phone) for pattern in PHONES),
     Recogniser("IP", IPV4, r"[^0-9A-Za-z.]", r"[^0-9A-Za-z]", validators.ip),
     Recogniser("IP", IPV6, r"[^0-9A-Za-z:.]", r"[^0-9A-Za-z:]", validators.ip),
@@ -124,7 +124,7 @@ BUILTIN: Final[tuple[Recogniser, ...]] = (
         None,
         NOT_ALNUM,
         validators.passport,
-        rf"(?i:passports?|reisepass|passeport)(?i:[ :#.=]| is| was| number| no| num| nummer| numéro| my| the|-nr){{0,6}}",
+        r"(?i:passports?|reisepass|passeport)(?i:[ :#.=]| is| was| number| no| num| nummer| numéro| my| the|-nr){0,6}",
         ignore_case=True,
     ),
     Recogniser(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.upstream import UpstreamClient
+from streamweir.client.guarding import Guards, Release
 from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
@@ -38,6 +39,7 @@ class Profile:
     context_window: int | None
     on_overflow: Literal["reject", "slide"]
     fallback: tuple[str, ...]
+    release: Release
 
     def opening(self, wanted: Wanted, request_id: str, called_at: float, started_at: float) -> Opening:
         """The handshake that asks this profile's upstream for what is wanted."""
@@ -73,6 +75,7 @@ class Profile:
             profile=self.name,
             choices=wanted.choices,
             source=self.client,
+            release=self.release,
         )
 
     def _with_system(self, messages: list[Message]) -> list[Message]:
@@ -102,6 +105,7 @@ class Profiles:
                 same = kept is not None and kept.settings == settings
                 self.clients[name] = kept if kept is not None and same else UpstreamClient(settings, pool)
         clients = self.clients
+        guards = Guards(config.guards, environ)
         self._profiles = {
             name: Profile(
                 name,
@@ -115,6 +119,7 @@ class Profiles:
                 table.context_window,
                 table.on_overflow,
                 tuple(table.fallback),
+                guards.release(table.guard),
             )
             for name, table in config.profiles.items()
         }

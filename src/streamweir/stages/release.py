@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from streamweir.events import (
     Delta,
@@ -32,20 +33,27 @@ from streamweir.report import GuardReport
 from streamweir.stages import Stage
 
 
-def release_unguarded(*, request_id: str, model: str, dialect: str) -> Stage[Upstream, Released | End]:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the first event says of the stream."""
+
+    request_id: str
+    model: str
+    dialect: str
+
+
+def release_unguarded(names: Names) -> Stage[Upstream, Released | End]:
     """A stage that releases everything as it came, for callers who chose `guard = "off"`."""
-    return Unguarded(request_id, model, dialect)
+    return Unguarded(names)
 
 
 class Unguarded:
     """Numbers the released events of one stream. Made by `release_unguarded`, the name that reviews look for."""
 
-    __slots__ = ("_dialect", "_index", "_model", "_request_id", "_seq")
+    __slots__ = ("_index", "_names", "_seq")
 
-    def __init__(self, request_id: str, model: str, dialect: str) -> None:
-        self._request_id = request_id
-        self._model = model
-        self._dialect = dialect
+    def __init__(self, names: Names) -> None:
+        self._names = names
         self._seq = 0
         self._index = 0
 
@@ -58,7 +66,8 @@ class Unguarded:
                 event.sections["guard"] = GuardReport(mode="off")
                 out.append(event)
             else:
-                out.append(self._other(event))
+                out.append(released(event, self._seq, self._names))
+                self._seq += 1
         return out
 
     def _text(self, event: Delta) -> Text | Reasoning:
@@ -70,35 +79,28 @@ class Unguarded:
         self._index = index + 1
         return Text(seq, index, event.text, event.choice, event.channel, event.extra)
 
-    def _other(self, event: Upstream) -> Released:
-        seq = self._seq
-        self._seq += 1
-        match event:
-            case ToolCallDelta():
-                return ToolCall(
-                    seq,
-                    event.index,
-                    event.choice,
-                    event.id,
-                    event.kind,
-                    event.name,
-                    event.arguments,
-                    event.extra,
-                )
-            case Opened():
-                return Started(seq, self._request_id, self._model, self._dialect, event.correlation_id)
-            case UsageUpdate():
-                return Usage(seq, event.prompt_tokens, event.completion_tokens, event.total_tokens, event.details)
-            case Note():
-                return Diagnostic(seq, event.kind, event.extra)
-            case Limits():
-                said = event.rate_limit
-                return RateLimit(seq, said.count, said.allowed, said.reset)
-            case Rejoined():
-                return Joint(seq)
-            case ThrownAway():
-                return Restarted(seq, event.reason)
-            case Retry():
-                return Retrying(seq, event.attempt, round(event.wait * 1000), event.reason)
-            case _:
-                raise TypeError(f"{type(event).__name__} cannot be released")
+
+def released(event: Upstream, seq: int, names: Names) -> Released:
+    """The released form of an event that carries no text of the reply, but for a tool call's pieces."""
+    match event:
+        case ToolCallDelta():
+            return ToolCall(
+                seq, event.index, event.choice, event.id, event.kind, event.name, event.arguments, event.extra
+            )
+        case Opened():
+            return Started(seq, names.request_id, names.model, names.dialect, event.correlation_id)
+        case UsageUpdate():
+            return Usage(seq, event.prompt_tokens, event.completion_tokens, event.total_tokens, event.details)
+        case Note():
+            return Diagnostic(seq, event.kind, event.extra)
+        case Limits():
+            said = event.rate_limit
+            return RateLimit(seq, said.count, said.allowed, said.reset)
+        case Rejoined():
+            return Joint(seq)
+        case ThrownAway():
+            return Restarted(seq, event.reason)
+        case Retry():
+            return Retrying(seq, event.attempt, round(event.wait * 1000), event.reason)
+        case _:
+            raise TypeError(f"{type(event).__name__} cannot be released")

@@ -103,7 +103,7 @@ class AsyncGateway:
     def stream(self, **ask: Unpack[Ask]) -> AsyncStream:
         """One completion, not yet sent: enter it with `async with`. `Ask` lists what it takes.
 
-        Raises ConfigError without a model, and for a guard, which this version does not have.
+        Raises ConfigError without a model, and for a guard that there is none of.
         """
         asked = merge(self._defaults, ask)
         opening = opening_for(self._resolved, asked, str(uuid.uuid4()), time.time())

@@ -101,7 +101,7 @@ class Gateway:
     def stream(self, **ask: Unpack[Ask]) -> Stream:
         """One completion, not yet sent: enter it with `with`. `Ask` lists what it takes.
 
-        Raises ConfigError without a model, and for a guard, which this version does not have.
+        Raises ConfigError without a model, and for a guard that there is none of.
         """
         asked = merge(self._defaults, ask)
         opening = opening_for(self._resolved, asked, str(uuid.uuid4()), time.time())

@@ -1,0 +1,110 @@
+"""The guards of a configuration, compiled when they are first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Final
+
+from streamweir.config import GUARD_MODES, GuardTable, PatternTable, among
+from streamweir.errors import ConfigError
+from streamweir.events import End, Released, Upstream
+from streamweir.guard import validators
+from streamweir.guard.build import Spec, build
+from streamweir.guard.engine import Guard
+from streamweir.guard.recognisers import DEFAULT_KINDS, LISTS, Recogniser
+from streamweir.stages import Stage
+from streamweir.stages.guard import Guarded
+from streamweir.stages.release import Names, release_unguarded
+
+Release = Callable[[Names], Stage[Upstream, Released | End]]
+
+VALIDATORS: Final[Mapping[str, Callable[[str], bool]]] = {
+    "luhn": lambda text: validators.luhn(validators.digits_of(text)),
+    "ssn": validators.ssn,
+    "iban": validators.iban,
+    "card": validators.card,
+    "ip": validators.ip,
+}
+
+KEY: Final = os.urandom(32)
+"""The key of findings' hashes where none is configured: a new one for each process."""
+
+
+class Guards:
+    """The guards that may be asked for: the modes, and the tables of a configuration. Raises ConfigError."""
+
+    def __init__(
+        self, tables: Mapping[str, GuardTable] | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._tables = dict(tables or {})
+        self._environ = environ or {}
+
+    def release(self, name: str) -> Release:
+        """What makes the stage that lets a stream's text out, under the guard of that name. Raises ConfigError."""
+        table = self._tables.get(name)
+        if table is None and name not in GUARD_MODES:
+            raise ConfigError(f"guard is {name!r}, {among(name, (*GUARD_MODES, *self._tables))}")
+        mode = table.output if table is not None else name
+        if mode == "off":
+            return release_unguarded
+        guard = self.guard(name)
+        return partial(Guarded, guard, "block" if mode == "block" else "observe" if mode == "observe" else "redact")
+
+    def guard(self, name: str) -> Guard:
+        """The compiled guard of that name. Raises ConfigError."""
+        where = f"guards.{name}"
+        table = self._tables.get(name) or GuardTable()
+        return compiled(spec_of(table, where), self._key(table, where), where)
+
+    def _key(self, table: GuardTable, where: str) -> bytes:
+        if table.hash_key_env is None:
+            return KEY
+        value = self._environ.get(table.hash_key_env)
+        if not value:
+            raise ConfigError(f"{where}.hash_key_env names {table.hash_key_env}, which is not set")
+        return value.encode()
+
+
+@lru_cache
+def compiled(spec: Spec, key: bytes, where: str) -> Guard:
+    """A guard by what it looks for: it is a quarter of a second and some megabytes, and clients are made often."""
+    return build(spec, key, where)
+
+
+def spec_of(table: GuardTable, where: str) -> Spec:
+    """What a table looks for, terms read from their file. Raises ConfigError."""
+    terms = list(table.terms)
+    if table.terms_file is not None:
+        try:
+            lines = Path(table.terms_file).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}.terms_file: {table.terms_file} cannot be read: {error}") from None
+        terms += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    for name in table.lists:
+        if name not in LISTS:
+            raise ConfigError(f"{where}.lists: {name!r}, {among(name, LISTS)}")
+        terms += LISTS[name]
+    labels = {**table.labels, **{one.name: one.label for one in table.patterns if one.label is not None}}
+    return Spec(
+        kinds=tuple(DEFAULT_KINDS if table.recognisers is None else table.recognisers),
+        patterns=tuple(_recogniser(one) for one in table.patterns),
+        terms=tuple(dict.fromkeys(terms)),
+        match=table.match,
+        labels=tuple(labels.items()),
+    )
+
+
+def _recogniser(one: PatternTable) -> Recogniser:
+    return Recogniser(
+        one.name,
+        one.pattern,
+        one.before,
+        one.after,
+        VALIDATORS[one.validator] if one.validator is not None else None,
+        one.context,
+        one.group,
+        one.ignore_case,
+    )
