@@ -27,8 +27,8 @@ class Opening(msgspec.Struct):
     failure behind which the request is sent again. `connection` is the shell's own, `socket` the frames of an upgraded
     one. `failures` counts what was retried already, `before` the requests that other profiles were sent.
 
-    `release` makes the stage that lets text out: a guard, or what releases it unread. `others` are the handshakes with the profiles that may be asked instead, each with its `source`, and `successor` is
-    the one that took over from this.
+    `release` makes the stage that lets text out: a guard, or what releases it unread. `others` are the handshakes with
+    the profiles that may be asked instead, each with its `source`, and `successor` is the one that took over from this.
     """
 
     request: Request

@@ -81,9 +81,9 @@ class Interval:
 class Scan:
     """One text. `push` gives what may leave, `finish` the rest; `findings` grows as placeholders leave.
 
-    In the mode "block" nothing leaves behind what was safe at the first match (`blocked`); in "observe" all leaves as it
-    comes. `quoted` puts placeholders into quotation marks, for JSON outside of strings. `before` is text that stands in
-    front and belongs to no match, though it may announce one.
+    In the mode "block" nothing leaves behind what was safe at the first match (`blocked`); in "observe" all leaves as
+    it comes. `quoted` puts placeholders into quotation marks, for JSON outside of strings. `before` is text that stands
+    in front and belongs to no match, though it may announce one.
     """
 
     __slots__ = (

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final
 
 from streamweir.errors import ConfigError
 from streamweir.guard.charset import ANY, DIGIT, SPACE, WORD, CharSet, between, either_case, of, union
 
-try:
-    from re import _constants as _c  # type: ignore[attr-defined,unused-ignore]
-    from re import _parser  # type: ignore[attr-defined,unused-ignore]
-except ImportError as error:  # pragma: no cover
-    raise ImportError("the guard reads patterns with the parser of Python's re module, which is not there") from error
+_c: Any = import_module("re._constants")
+_parser: Any = import_module("re._parser")
 
 MAX_STATES: Final = 20_000
 """States of one pattern, its repeats written out; more is a mistake, such as one bounded repeat inside another."""
@@ -46,10 +44,10 @@ NOT_REGULAR: Final[dict[Any, str]] = {
 
 @dataclass(slots=True)
 class Nfa:
-    """A pattern's automaton. State 0 begins; `edges` are taken by a character, `free` by none; the last state accepts."""
+    """A pattern's automaton. State 0 begins, the last accepts; `edges` are taken by a character, `free` by none."""
 
-    edges: list[list[tuple[CharSet, int]]] = field(default_factory=list)
-    free: list[list[int]] = field(default_factory=list)
+    edges: list[list[tuple[CharSet, int]]] = field(default_factory=list[list[tuple[CharSet, int]]])
+    free: list[list[int]] = field(default_factory=list[list[int]])
     longest: int | None = 0
     limit: int = MAX_STATES
 
@@ -175,7 +173,7 @@ class _Builder:
 
 
 def parse_set(text: str | None, where: str) -> CharSet:
-    """A guard: a set of characters in brackets or one of \\w, \\W, \\d, \\D, \\s, \\S; None is any. Raises ConfigError."""
+    r"""A set of characters in brackets, or a class such as \w; None is any character. Raises ConfigError."""
     if text is None:
         return ANY
     try:

@@ -1,4 +1,4 @@
-"""Whether what looks like a number of some kind can be one. Each takes the folded text of a match, separators included."""
+"""Whether what looks like a number of some kind can be one. Each takes a match as folded, separators included."""
 
 from __future__ import annotations
 
