@@ -1,0 +1,120 @@
+"""`streamweir guard`: what a guard does to a text, why, and how fast."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+
+from streamweir.cli.exits import say
+from streamweir.client.guarding import Guards
+from streamweir.config import FILE, find_config
+from streamweir.errors import RequestError
+from streamweir.guard.engine import Guard, Mode, Scan
+
+where = click.option(
+    "-c", "--config", metavar="FILE", help=f"configuration (default: STREAMWEIR_CONFIG, then ./{FILE})"
+)
+chosen = click.option(
+    "--guard", "name", default="redact", show_default=True, help="a guard of the configuration, or a mode"
+)
+
+
+@click.group("guard", short_help="what a guard does to a text, why, and how fast")
+def command() -> None:
+    """Try a guard. Text comes on stdin, and nothing is sent anywhere."""
+
+
+@command.command("test", short_help="text on stdin, redacted text out")
+@where
+@chosen
+@click.option("--mode", type=click.Choice(["redact", "block", "observe"]), default="redact", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object: output, findings, held_max")
+@click.option("--jsonl", is_flag=True, help='one {"text": …} or {"chunks": [… ]} a line in, one object a line out')
+def test(config: str | None, name: str, mode: Mode, as_json: bool, jsonl: bool) -> None:
+    """Redact what comes on stdin, as a stream would be: the last line of stdout is there when the last of stdin is."""
+    guard = _guard(config, name)
+    if jsonl:
+        for number, line in enumerate(sys.stdin, 1):
+            if line.strip():
+                click.echo(json.dumps(seen(guard, _chunks(line, number), mode), ensure_ascii=False))
+    elif as_json:
+        click.echo(json.dumps(seen(guard, [sys.stdin.read()], mode), ensure_ascii=False))
+    else:
+        scan = Scan(guard, mode)
+        for line in sys.stdin:
+            click.echo(scan.push(line), nl=False)
+        click.echo(scan.finish(whole=True), nl=False)
+
+
+@command.command("explain", short_help="what is found where, and by which recogniser")
+@where
+@chosen
+def explain(config: str | None, name: str) -> None:
+    """Say of each thing that is found in stdin what it is, where it stands, and how long it was held back."""
+    guard = _guard(config, name)
+    text = sys.stdin.read()
+    found = seen(guard, list(text), "redact")
+    for one in found["findings"]:
+        line = text.count("\n", 0, one["start"]) + 1
+        column = one["start"] - (text.rfind("\n", 0, one["start"]) + 1) + 1
+        size = one["end"] - one["start"]
+        click.echo(f"line {line}, column {column}: {one['kind']} ({one['group']}), {size} characters")
+    click.echo(f"{len(found['findings'])} found; at most {found['held_max']} characters were held back at a time")
+
+
+@command.command("bench", short_help="microseconds a delta")
+@where
+@chosen
+@click.option("--size", default=6, show_default=True, type=click.IntRange(1), help="characters a delta")
+def bench(config: str | None, name: str, size: int) -> None:
+    """Measure a guard on what comes on stdin, cut into deltas, once cold and once warm."""
+    began = time.perf_counter()
+    guard = _guard(config, name)
+    built = time.perf_counter() - began
+    text = sys.stdin.read()
+    if not text:
+        raise RequestError("nothing came on stdin: give a text, such as a log of replies")
+    say(f"compiled in {built * 1000:.0f} ms")
+    for run in ("cold", "warm"):
+        times = sorted(deltas(guard, text, size))
+        p50, p99 = times[len(times) // 2], times[min(len(times) - 1, int(0.99 * len(times)))]
+        click.echo(f"{run}: p50 {p50 / 1000:.1f} us, p99 {p99 / 1000:.1f} us a delta of {size} characters")
+
+
+def deltas(guard: Guard, text: str, size: int) -> Iterator[int]:
+    """Nanoseconds for each delta."""
+    scan = Scan(guard)
+    for at in range(0, len(text), size):
+        began = time.perf_counter_ns()
+        scan.push(text[at : at + size])
+        yield time.perf_counter_ns() - began
+
+
+def seen(guard: Guard, chunks: list[str], mode: Mode) -> dict[str, Any]:
+    """What a guard makes of a text in pieces."""
+    scan = Scan(guard, mode)
+    output = "".join(scan.push(chunk) for chunk in chunks) + scan.finish(whole=True)
+    return {"output": output, "findings": msgspec.to_builtins(scan.findings), "held_max": scan.held_max}
+
+
+def _chunks(line: str, number: int) -> list[str]:
+    try:
+        given = json.loads(line)
+        chunks = given["chunks"] if "chunks" in given else [given["text"]]
+    except (ValueError, KeyError, TypeError):
+        raise RequestError(f'line {number} of stdin: give {{"text": "…"}} or {{"chunks": ["…", "…"]}}') from None
+    if not isinstance(chunks, list) or not all(isinstance(chunk, str) for chunk in chunks):
+        raise RequestError(f"line {number} of stdin: chunks and text are strings")
+    return chunks
+
+
+def _guard(config: str | None, name: str) -> Guard:
+    found = find_config(config, os.environ)
+    return Guards(found.guards if found is not None else {}, os.environ).guard(name)
