@@ -117,6 +117,8 @@ class GuardTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """`[guards.NAME]`: what is looked for, and what becomes of it."""
 
     output: Literal["redact", "block", "observe", "off"] = "redact"
+    input: Literal["mask", "block", "observe", "off"] = "off"
+    restore: bool = False
     recognisers: list[str] | None = None
     labels: dict[str, str] = {}
     terms: list[str] = []

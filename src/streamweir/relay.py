@@ -87,6 +87,7 @@ class Relay(Generic[Out]):
         "_overlap",
         "_policy",
         "_release",
+        "_said",
         "_tools",
         "again",
         "done",
@@ -110,6 +111,7 @@ class Relay(Generic[Out]):
         self._numbers: IntegrityReport | None = None
         self._tools = False
         self._lost_text = False
+        self._said: list[str] = []
         self.again: Again | None = None
         self.done = False
         self._begin(attempt)
@@ -157,7 +159,7 @@ class Relay(Generic[Out]):
         """The request to send where there is `again`."""
         if self.again is None or self._policy is None:
             return request
-        return follow_up(request, self.again, self.text, self._policy)
+        return follow_up(request, self.again, self.said, self._policy)
 
     def reopen(self, attempt: Attempt, before: Sequence[Upstream], now: float) -> Out:
         """The request that `again` asked for was accepted; `before` is what happened on the way."""
@@ -175,6 +177,7 @@ class Relay(Generic[Out]):
         self._measure.reopen()
         told: tuple[Upstream, ...] = ()
         if again.kind == "restart":
+            self._said.clear()
             self._conclude.restarts += 1
             self._numbers = None
             self._tools = False
@@ -182,7 +185,7 @@ class Relay(Generic[Out]):
         elif again.kind == "continue":
             self._conclude.continuations += 1
             self._numbers = joined(self._numbers, numbers)
-            self._overlap = Overlap(self.text)
+            self._overlap = Overlap(self.said)
             told = (Rejoined(),)
         return self._pass((*before, *told), now)
 
@@ -227,6 +230,11 @@ class Relay(Generic[Out]):
         return self._conclude.text
 
     @property
+    def said(self) -> str:
+        """The text of choice 0 as the upstream sent it, where something may follow it: what a guard holds included."""
+        return "".join(self._said)
+
+    @property
     def sha256(self) -> str:
         """Its SHA-256 so far, in hex."""
         return self._conclude.sha256
@@ -246,6 +254,7 @@ class Relay(Generic[Out]):
         if self._overlap is not None:
             events = self._overlap(events, now)
         if self._policy is not None and events:
+            self._said += [e.text for e in events if type(e) is Delta and not e.choice and e.channel == "content"]
             events = self._ask_again(self._policy, events, now)
         return self._finish(events, now)
 

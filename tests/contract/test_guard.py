@@ -193,3 +193,58 @@ async def test_a_table_of_ones_own(simulator: Any) -> None:
         await server.stop()
     tokens = "".join(json.loads(line[6:]).get("content", "") for line in data.splitlines() if line.startswith("data: "))
     assert tokens == "<mail> <order> [TERM] 123-45-6789 a [TERM]"
+
+
+class Echo(Upstream):
+    """Answers with what it was asked, a character a chunk, and remembers it."""
+
+    asked = ""
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = json.loads(
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        )
+        self.asked = body["messages"][-1]["content"]
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for char in f"You said: {self.asked}":
+            writer.write(
+                b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": char}}]}).encode() + b"\n\n"
+            )
+        writer.write(self.end)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.mark.parametrize("restore", [True, False])
+async def test_a_model_never_sees_what_is_masked(restore: bool) -> None:
+    told = Told()
+    prompt = "I am a@b.de, not c@d.de; a@b.de! My SSN: 123-45-6789"
+    masked = "I am [EMAIL_1], not [EMAIL_2]; [EMAIL_1]! My SSN: [US_SSN_1]"
+    echo = Echo([])
+    async with echo as url:
+        text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m", "u", guard="g")
+        server = await proxy_with(f'{text}[guards.g]\ninput = "mask"\nrestore = {str(restore).lower()}\n', told)
+        body = {**body_of("sse", "p"), "messages": [{"role": "user", "content": prompt}]}
+        async with aiohttp.ClientSession() as http, http.post(f"{server.url}/api/llm/stream", json=body) as answer:
+            await answer.read()
+        await server.stop()
+    assert echo.asked == masked
+    report = told.reports[0]
+    assert report.text == f"You said: {prompt if restore else masked}"
+    assert [f["channel"] for f in report.guard.findings] == ["prompt"] * 4
+    assert report.guard.pii_found is False
+
+
+async def test_a_prompt_that_is_blocked_is_not_sent(simulator: Any) -> None:
+    text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{simulator.url}/v1"\n' + profile(
+        "p", "sim:none", "u", guard="g"
+    )
+    server = await proxy_with(f'{text}[guards.g]\ninput = "block"\n')
+    body = {**body_of("openai", "p"), "messages": [{"role": "user", "content": "My SSN: 123-45-6789"}]}
+    async with aiohttp.ClientSession() as http, http.post(f"{server.url}/v1/chat/completions", json=body) as answer:
+        said = await answer.text()
+        assert (answer.status, json.loads(said)["error"]["code"]) == (422, "prompt_blocked")
+    assert leaks(said) == []
+    assert simulator.simulator.seen == []
+    await server.stop()

@@ -95,7 +95,7 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
     """
     ask = dict(asked)
     settings = resolved.settings
-    release = resolved.guards.release(ask.pop("guard", None) or resolved.guard)
+    guard = ask.pop("guard", None) or resolved.guard
     model = ask.pop("model", None) or resolved.model
     if not model:
         raise ConfigError("no model: give model=…, --model, STREAMWEIR_MODEL, or a profile that names one")
@@ -105,6 +105,8 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
     window = ask.pop("context_window", resolved.context_window)
     on_overflow = ask.pop("on_overflow", resolved.on_overflow)
     request = _request(resolved, ask, model, request_id, wall)
+    messages, release = resolved.guards.prepare(guard, request.messages)
+    request = msgspec.structs.replace(request, messages=messages)
     return Opening(
         request,
         _converted({**msgspec.structs.asdict(settings.limits), **times}, TimeLimits),

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from streamweir.config import GUARD_MODES, GuardTable, PatternTable, among
-from streamweir.errors import ConfigError
+from streamweir.errors import ConfigError, RequestError
 from streamweir.events import End, Released, Upstream
 from streamweir.guard import validators
 from streamweir.guard.build import Spec, build
-from streamweir.guard.engine import Guard
+from streamweir.guard.engine import Guard, Mode
+from streamweir.guard.masks import Masks
 from streamweir.guard.recognisers import DEFAULT_KINDS, LISTS, Recogniser
+from streamweir.request import Message
 from streamweir.stages import Stage
 from streamweir.stages.guard import Guarded
 from streamweir.stages.release import Names, release_unguarded
@@ -50,8 +52,28 @@ class Guards:
         mode = table.output if table is not None else name
         if mode == "off":
             return release_unguarded
-        guard = self.guard(name)
-        return partial(Guarded, guard, "block" if mode == "block" else "observe" if mode == "observe" else "redact")
+        return partial(Guarded, self.guard(name), _mode(mode))
+
+    def prepare(self, name: str, messages: list[Message]) -> tuple[list[Message], Release]:
+        """The messages as the upstream may see them, and what lets the answer out, under the guard of that name.
+
+        Raises ConfigError, and RequestError (code `prompt_blocked`) where the guard blocks the prompt.
+        """
+        table = self._tables.get(name)
+        if table is None or table.input == "off":
+            return messages, self.release(name)
+        masks = Masks(self.guard(name))
+        masked = masks.messages(messages)
+        if table.input == "block" and masks.findings:
+            kinds = ", ".join(dict.fromkeys(finding.kind for finding in masks.findings))
+            raise RequestError(f"the prompt holds what the guard does not let in: {kinds}", code="prompt_blocked")
+        restore = masks.restoring() if table.input == "mask" and table.restore else None
+        if table.output == "off" and restore is None:
+            release: Release = release_unguarded
+        else:
+            mode = _mode(table.output) if table.output != "off" else "observe"
+            release = partial(Guarded, self.guard(name), mode, restore=restore, asked=tuple(masks.findings))
+        return masked if table.input == "mask" else messages, release
 
     def guard(self, name: str) -> Guard:
         """The compiled guard of that name. Raises ConfigError."""
@@ -66,6 +88,10 @@ class Guards:
         if not value:
             raise ConfigError(f"{where}.hash_key_env names {table.hash_key_env}, which is not set")
         return value.encode()
+
+
+def _mode(name: str) -> Mode:
+    return "block" if name == "block" else "observe" if name == "observe" else "redact"
 
 
 @lru_cache

@@ -64,6 +64,8 @@ def problem_of(error: StreamweirError) -> Problem:
     """
     if isinstance(error, ContextWindowExceeded):
         return Problem(422, "context_window_exceeded", error.message, param="messages")
+    if error.code == "prompt_blocked":
+        return Problem(422, "prompt_blocked", error.message, param="messages")
     if isinstance(error, RequestError):
         return Problem(400, error.code or "invalid_request", error.message)
     if isinstance(error, ConfigError):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.upstream import UpstreamClient
-from streamweir.client.guarding import Guards, Release
+from streamweir.client.guarding import Guards
 from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
@@ -39,7 +39,8 @@ class Profile:
     context_window: int | None
     on_overflow: Literal["reject", "slide"]
     fallback: tuple[str, ...]
-    release: Release
+    guard: str
+    guards: Guards
 
     def opening(self, wanted: Wanted, request_id: str, called_at: float, started_at: float) -> Opening:
         """The handshake that asks this profile's upstream for what is wanted."""
@@ -50,9 +51,10 @@ class Profile:
             most = passthrough.pop("max_completion_tokens")
             if most is not None and type(most) is not int:
                 raise RequestError(f"max_completion_tokens is {most!r}: give a whole number")
+        messages, release = self.guards.prepare(self.guard, self._with_system(wanted.messages))
         request = Request(
             model=self.model,
-            messages=self._with_system(wanted.messages),
+            messages=messages,
             request_id=request_id,
             timestamp=rfc3339(started_at),
             temperature=wanted.temperature,
@@ -75,7 +77,7 @@ class Profile:
             profile=self.name,
             choices=wanted.choices,
             source=self.client,
-            release=self.release,
+            release=release,
         )
 
     def _with_system(self, messages: list[Message]) -> list[Message]:
@@ -119,10 +121,14 @@ class Profiles:
                 table.context_window,
                 table.on_overflow,
                 tuple(table.fallback),
-                guards.release(table.guard),
+                table.guard,
+                guards,
             )
             for name, table in config.profiles.items()
         }
+        for profile in self._profiles.values():
+            # compiled now, and not when the first client asks
+            guards.release(profile.guard)
 
     @property
     def counted(self) -> bool:

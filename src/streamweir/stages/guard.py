@@ -39,14 +39,34 @@ SAFE_KEYS: Final = frozenset(("system_fingerprint", "service_tier", "native_fini
 class Guarded:
     """The stage. `mode` is the output's."""
 
-    __slots__ = ("_blocked", "_broken", "_gone", "_guard", "_held", "_index", "_mode", "_names", "_scans", "_seq")
+    __slots__ = (
+        "_back",
+        "_blocked",
+        "_broken",
+        "_gone",
+        "_guard",
+        "_held",
+        "_index",
+        "_mode",
+        "_names",
+        "_restore",
+        "_scans",
+        "_seq",
+    )
 
-    def __init__(self, guard: Guard, mode: Mode, names: Names) -> None:
+    def __init__(
+        self, guard: Guard, mode: Mode, names: Names, *, restore: Guard | None = None, asked: Sequence[Finding] = ()
+    ) -> None:
+        """`restore` puts values that were masked in the prompt back into what has passed the guard; `asked` is what was
+        found in the prompt.
+        """
+        self._restore = restore
+        self._back: dict[Channel, Scan | ArgumentsScan] = {}
         self._guard = guard
         self._mode: Mode = mode
         self._names = names
         self._scans: dict[Channel, Scan | ArgumentsScan] = {}
-        self._gone: list[tuple[Channel, Finding]] = []
+        self._gone: list[tuple[Channel, Finding]] = [(("prompt", 0, 0), finding) for finding in asked]
         self._held = 0
         self._seq = 0
         self._index = 0
@@ -58,6 +78,7 @@ class Guarded:
         if self._broken:
             # what is held was read by a guard that has failed since
             self._scans.clear()
+            self._back.clear()
         try:
             for event in events:
                 if type(event) is Delta:
@@ -82,7 +103,7 @@ class Guarded:
         scan = self._scans.get(channel)
         if scan is None:
             scan = self._scans[channel] = Scan(self._guard, self._mode)
-        text = scan.push(event.text)
+        text = self._restored(channel, scan.push(event.text))
         if text or (event.extra and not event.text):
             self._release(channel, text, carried(event.extra), out)
         if scan.blocked:
@@ -93,13 +114,22 @@ class Guarded:
         scan = self._scans.get(channel)
         if scan is None:
             scan = self._scans[channel] = ArgumentsScan(self._guard, self._mode)
-        arguments = scan.push(event.arguments) if event.arguments else event.arguments
+        arguments = self._restored(channel, scan.push(event.arguments)) if event.arguments else event.arguments
         name = redact(self._guard, event.name)[0] if event.name and self._mode != "observe" else event.name
         if arguments or event.id or event.name or event.kind:
             extra = carried(event.extra)
             out.append(ToolCall(self._next(), event.index, event.choice, event.id, event.kind, name, arguments, extra))
         if scan.blocked:
             self._block(event, out)
+
+    def _restored(self, channel: Channel, text: str) -> str:
+        if self._restore is None or not text:
+            return text
+        back = self._back.get(channel)
+        if back is None:
+            kind = ArgumentsScan if channel[0] == "tool_call" else Scan
+            back = self._back[channel] = kind(self._restore)
+        return back.push(text)
 
     def _release(
         self, channel: Channel, text: str, extra: Extra | msgspec.UnsetType, out: list[Released | End]
@@ -128,12 +158,16 @@ class Guarded:
         if type(event) is ThrownAway:
             # the text so far is withdrawn, and what is held of it with it
             self._close()
+            self._back.clear()
         out.append(released(event, self._next(), self._names))
 
     def _end(self, end: End, out: list[Released | End]) -> None:
         if not self._broken:
             for channel, scan in self._scans.items():
-                text = scan.finish(whole=end.status == "completed")
+                text = self._restored(channel, scan.finish(whole=end.status == "completed"))
+                back = self._back.pop(channel, None)
+                if back is not None:
+                    text += back.finish(whole=True)
                 if text:
                     self._release(channel, text, msgspec.UNSET, out)
             if end.status in WHOLE and any(scan.blocked for scan in self._scans.values()):
@@ -142,11 +176,14 @@ class Guarded:
 
     def _block(self, event: Delta | ToolCallDelta, out: list[Released | End]) -> None:
         self._blocked = True
+        for channel, back in self._back.items():
+            if rest := back.finish(whole=True):
+                self._release(channel, rest, msgspec.UNSET, out)
         self._conclude(blocked(), out)
 
     def _conclude(self, end: End, out: list[Released | End]) -> None:
         self._close()
-        groups = {finding.group for _, finding in self._gone}
+        groups = {finding.group for channel, finding in self._gone if channel[0] != "prompt"}
         end.sections["guard"] = GuardReport(
             mode=self._mode,
             pii_found="pii" in groups,
