@@ -74,7 +74,7 @@ PHONES: Final = (
     # North America, with separators: ten digits alone are too many other things
     r"(?:1[ .-])?\(?[2-9]\d\d\)?[ .-]{1,2}\d{3}[ .-]\d{4}",
     # Germany: an area code, then the number; mobile numbers in one piece too
-    r"0\d{2,5}(?:[ /-]|\) ?)\d(?:[ -]?\d){4,8}|01[567]\d[ /-]?\d{7,8}",
+    r"0[1-9]\d{1,4}(?:[ /-]|\) ?)\d(?:[ -]?\d){4,8}|01[567]\d[ /-]?\d{7,8}",
     # United Kingdom
     r"0(?:\d{4} \d{6}|\d{3} \d{3} \d{4}|\d{2} \d{4} \d{4}|7\d{3} ?\d{6}|7\d{3} \d{3} \d{3})"
     r"|\(0\d{2,4}\) \d{3,4} \d{3,4}",
