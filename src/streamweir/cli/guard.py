@@ -26,6 +26,13 @@ chosen = click.option(
 )
 
 
+class Line(msgspec.Struct):
+    """A line of `guard test --jsonl`."""
+
+    text: str = ""
+    chunks: list[str] | None = None
+
+
 @click.group("guard", short_help="what a guard does to a text, why, and how fast")
 def command() -> None:
     """Try a guard. Text comes on stdin, and nothing is sent anywhere."""
@@ -106,13 +113,12 @@ def seen(guard: Guard, chunks: list[str], mode: Mode) -> dict[str, Any]:
 
 def _chunks(line: str, number: int) -> list[str]:
     try:
-        given = json.loads(line)
-        chunks = given["chunks"] if "chunks" in given else [given["text"]]
-    except (ValueError, KeyError, TypeError):
-        raise RequestError(f'line {number} of stdin: give {{"text": "…"}} or {{"chunks": ["…", "…"]}}') from None
-    if not isinstance(chunks, list) or not all(isinstance(chunk, str) for chunk in chunks):
-        raise RequestError(f"line {number} of stdin: chunks and text are strings")
-    return chunks
+        given = msgspec.json.decode(line, type=Line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f'line {number} of stdin: {error}: give {{"text": "…"}} or {{"chunks": ["…", "…"]}}'
+        ) from None
+    return given.chunks if given.chunks is not None else [given.text]
 
 
 def _guard(config: str | None, name: str) -> Guard:
