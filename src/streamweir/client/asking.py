@@ -98,7 +98,7 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
     guard = ask.pop("guard", None) or resolved.guard
     if ask.get("record") and guard != "off" and not ask.get("record_raw"):
         raise RequestError(
-            "a recording holds the upstream's own bytes, and with them what the guard covers: record_raw=True keeps them"
+            "a recording holds the upstream's own bytes, and with them what the guard covers: record_raw=True keeps it"
         )
     model = ask.pop("model", None) or resolved.model
     if not model:
