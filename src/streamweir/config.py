@@ -8,18 +8,24 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 
 from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError
-from streamweir.flows.continuation import AgainPolicy, OnCut, OnGaps
-from streamweir.genesys.login import Login
+from streamweir.flows.continuation import AgainPolicy
 from streamweir.stages.limits import TimeLimits
-
-Duration = float | str
-"""Seconds, or a number with a unit: "250ms", "20s", "2m", "1h"."""
+from streamweir.tables import (
+    Config,
+    Duration,
+    GuardTable,
+    KeyTable,
+    ProfileTable,
+    RecordsTable,
+    ServerTable,
+    UpstreamTable,
+)
 
 FILE = "streamweir.toml"
 LIMITS = ("connect", "first_token_timeout", "idle_timeout", "inactivity_timeout", "deadline")
@@ -32,139 +38,6 @@ GUARD_MODES = ("redact", "block", "observe", "off")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 RESERVED = ("live", "webhooks", "vectors")
 """Sections that the interface names and this version does not have yet."""
-
-
-class UpstreamTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`[upstreams.NAME]`."""
-
-    dialect: str = "sse-gateway"
-    region: str | None = None
-    base_url: str | None = None
-    client_id: str | None = None
-    client_id_env: str | None = None
-    client_secret: str | None = None
-    client_secret_env: str | None = None
-    client_secret_file: str | None = None
-    access_token: str | None = None
-    api_key: str | None = None
-    api_key_env: str | None = None
-    login: Login | None = None
-    token_url: str | None = None
-    path: str | None = None
-    scopes: list[str] | None = None
-    headers: dict[str, str] = {}
-    ca_file: str | None = None
-    proxy: str | None = None
-    token_store: str = "memory"
-    token_in: Literal["header", "subprotocol"] = "header"
-    max_message_chars: int | None = None
-    schema: Literal["lenient", "strict"] = "lenient"
-    malformed: Literal["fail", "skip"] = "fail"
-    end_marker: Literal["done", "finish_reason"] = "done"
-    content: Literal["delta", "cumulative"] = "delta"
-    on_cut: OnCut | None = None
-    on_gaps: OnGaps | None = None
-    max_restarts: int | None = None
-    continue_as: Literal["assistant", "system"] | None = None
-    max_gap_ratio: float = 0.05
-    max_tries: int = 3
-    retry_ambiguous: bool = False
-    connect: Duration | None = None
-    first_token_timeout: Duration | None = None
-    idle_timeout: Duration | None = None
-    inactivity_timeout: Duration | None = None
-    deadline: Duration | None = None
-
-
-class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`[profiles.NAME]`: what clients call a model, or a configurationId."""
-
-    upstream: str
-    model: str
-    guard: str = "off"
-    system: str | None = None
-    options: dict[str, Any] = {}
-    prompt_id: str | None = None
-    context_window: int | None = None
-    on_overflow: Literal["reject", "slide"] = "reject"
-    fallback: list[str] = []
-    on_cut: OnCut | None = None
-    on_gaps: OnGaps | None = None
-    max_restarts: int | None = None
-    continue_as: Literal["assistant", "system"] | None = None
-    connect: Duration | None = None
-    first_token_timeout: Duration | None = None
-    idle_timeout: Duration | None = None
-    inactivity_timeout: Duration | None = None
-    deadline: Duration | None = None
-
-
-class PatternTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One of `guards.NAME.patterns`: a recogniser of one's own."""
-
-    name: str
-    pattern: str
-    before: str | None = None
-    after: str | None = None
-    context: str | None = None
-    validator: Literal["luhn", "ssn", "iban", "card", "ip"] | None = None
-    label: str | None = None
-    group: Literal["pii", "safety"] = "pii"
-    ignore_case: bool = False
-
-
-class GuardTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`[guards.NAME]`: what is looked for, and what becomes of it."""
-
-    output: Literal["redact", "block", "observe", "off"] = "redact"
-    input: Literal["mask", "block", "observe", "off"] = "off"
-    restore: bool = False
-    recognisers: list[str] | None = None
-    labels: dict[str, str] = {}
-    terms: list[str] = []
-    terms_file: str | None = None
-    lists: list[str] = []
-    match: Literal["word", "substring"] = "word"
-    patterns: list[PatternTable] = []
-    hash_key_env: str | None = None
-
-
-class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One of `server.keys`: an API key by its hash, and the profiles that it may use; none named: all."""
-
-    name: str
-    sha256: str
-    profiles: list[str] | None = None
-
-
-class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`[server]`."""
-
-    default_profile: str | None = None
-    keys: list[KeyTable] = []
-    origins: list[str] = []
-    trusted_proxies: list[str] = []
-    tls_cert: str | None = None
-    tls_key: str | None = None
-    commit_after: Duration = 10.0
-    heartbeat: Duration = 15.0
-    body_limit: int = 4 * 1024 * 1024
-
-
-class RecordsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`[records]`: reserved. Only `url = "off"` is taken, which is how this version behaves."""
-
-    url: Literal["off"] = "off"
-
-
-class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A whole `streamweir.toml`."""
-
-    upstreams: dict[str, UpstreamTable] = {}
-    profiles: dict[str, ProfileTable] = {}
-    guards: dict[str, GuardTable] = {}
-    server: ServerTable = msgspec.field(default_factory=ServerTable)
-    records: RecordsTable = msgspec.field(default_factory=RecordsTable)
 
 
 def load_text(text: str, where: str = FILE) -> Config:

@@ -13,10 +13,11 @@ import click
 import msgspec
 
 from streamweir.cli.exits import say
-from streamweir.config import AGAIN, FILE, LIMITS, Config, find_config
+from streamweir.config import AGAIN, FILE, LIMITS, find_config
 from streamweir.errors import ConfigError
 from streamweir.flows.continuation import AgainPolicy
 from streamweir.stages.limits import TimeLimits
+from streamweir.tables import Config
 
 SECRETS: Final = frozenset(("client_secret", "access_token", "api_key", "headers", "proxy"))
 """Keys whose values are not shown: credentials, and what may hold some."""

@@ -16,7 +16,8 @@ from streamweir.cli.exits import say
 from streamweir.client.guarding import Guards
 from streamweir.config import FILE, find_config
 from streamweir.errors import RequestError
-from streamweir.guard.engine import Guard, Mode, Scan
+from streamweir.guard.engine import Scan
+from streamweir.guard.shapes import Guard, Mode
 
 where = click.option(
     "-c", "--config", metavar="FILE", help=f"configuration (default: STREAMWEIR_CONFIG, then ./{FILE})"

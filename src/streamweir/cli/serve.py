@@ -10,8 +10,9 @@ import click
 
 from streamweir.cli.exits import say
 from streamweir.cli.run import run
-from streamweir.config import FILE, Config, find_config
+from streamweir.config import FILE, find_config
 from streamweir.errors import ConfigError
+from streamweir.tables import Config
 
 DEFAULT_PORT = 8787
 

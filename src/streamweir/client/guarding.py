@@ -8,18 +8,19 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
-from streamweir.config import GUARD_MODES, GuardTable, PatternTable, among
+from streamweir.config import GUARD_MODES, among
 from streamweir.errors import ConfigError, RequestError
 from streamweir.events import End, Released, Upstream
 from streamweir.guard import validators
 from streamweir.guard.build import Spec, build
-from streamweir.guard.engine import Guard, Mode
 from streamweir.guard.masks import Masks
 from streamweir.guard.recognisers import DEFAULT_KINDS, LISTS, Recogniser
+from streamweir.guard.shapes import Guard, Mode
 from streamweir.request import Message
 from streamweir.stages import Stage
 from streamweir.stages.guard import Guarded
 from streamweir.stages.release import Names, release_unguarded
+from streamweir.tables import GuardTable, PatternTable
 
 Release = Callable[[Names], Stage[Upstream, Released | End]]
 

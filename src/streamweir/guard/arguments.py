@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from streamweir.guard.engine import Finding, Guard, Mode, Scan
+from streamweir.guard.engine import Scan
+from streamweir.guard.shapes import Finding, Guard, Mode
 
 SIMPLE: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 

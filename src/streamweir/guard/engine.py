@@ -13,69 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Sequence
+from typing import Final
 
-import msgspec
-
-from streamweir.guard.automaton import Act, Automaton, State
+from streamweir.guard.automaton import Act, State
 from streamweir.guard.fold import fold
-
-Mode = Literal["redact", "block", "observe"]
-
-CAP: Final = 256
-"""Characters that a candidate may hold back before it is covered; the bounded patterns end far sooner."""
+from streamweir.guard.shapes import OVERLONG, Finding, Guard, Interval, Mode
 
 MASKED_DIGITS: Final = 6
 """Digits in a candidate from which on a text that breaks off inside it does not show it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What becomes of a recogniser's matches: the name in findings, its group, the placeholder, the validator."""
-
-    name: str
-    group: str
-    label: str
-    validator: Callable[[str], bool] | None = None
-    secret_prefixes: tuple[str, ...] = ()
-
-
-OVERLONG: Final = Kind("OVERLONG", "pii", "[OVERLONG]")
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """Something that was covered: positions are code points of the text that came, `hash` is keyed; never the value."""
-
-    kind: str
-    group: str
-    start: int
-    end: int
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A compiled guard, for any number of texts."""
-
-    automaton: Automaton
-    kinds: tuple[Kind, ...]
-    key: bytes
-    cap: int = CAP
-
-
-class Interval:
-    """Matches that overlap, as far as they have come; `size` is the longest one's, whose label it bears."""
-
-    __slots__ = ("digest", "end", "label", "size", "start")
-
-    def __init__(self, start: int, end: int, label: int, size: int) -> None:
-        self.start = start
-        self.end = end
-        self.label = label
-        self.size = size
-        self.digest: hmac.HMAC | None = None
 
 
 class Scan:

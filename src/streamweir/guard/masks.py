@@ -11,8 +11,9 @@ from typing import Any
 
 from streamweir.guard.automaton import Automaton, Part
 from streamweir.guard.charset import ANY
-from streamweir.guard.engine import Finding, Guard, Kind, redact
+from streamweir.guard.engine import redact
 from streamweir.guard.pattern import parse
+from streamweir.guard.shapes import Finding, Guard, Kind
 from streamweir.request import Message
 
 

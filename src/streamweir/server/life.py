@@ -12,10 +12,10 @@ from typing import Final
 
 from aiohttp import web
 
-from streamweir.config import Config
 from streamweir.errors import ConfigError, StreamweirError
 from streamweir.server.app import make_app
 from streamweir.server.shared import Shared, Told
+from streamweir.tables import Config
 
 BACKLOG: Final = 2048
 """Connections that may wait to be accepted; a page's reload by everyone at once is a burst of them."""

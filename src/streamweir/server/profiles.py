@@ -12,7 +12,7 @@ from streamweir.client.guarding import Guards
 from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
-from streamweir.config import Config, again_policy, among, time_limits
+from streamweir.config import again_policy, among, time_limits
 from streamweir.errors import ConfigError, RequestError
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
@@ -21,6 +21,7 @@ from streamweir.request import Message, Request
 from streamweir.server.keys import Who
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.report import rfc3339
+from streamweir.tables import Config
 from streamweir.tokens import counter
 
 

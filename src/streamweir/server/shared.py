@@ -14,7 +14,7 @@ from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
-from streamweir.config import Config, seconds
+from streamweir.config import seconds
 from streamweir.faces.wanted import Wanted
 from streamweir.report import Report
 from streamweir.server.forwarded import Seen, networks_of, seen
@@ -22,6 +22,7 @@ from streamweir.server.keys import ANYONE, Keyring, Who
 from streamweir.server.origins import checked_origins, cors_headers
 from streamweir.server.profiles import Profiles
 from streamweir.server.tickets import Tickets
+from streamweir.tables import Config
 
 MAX_REQUEST_ID: Final = 128
 """Characters of a client's X-Request-Id; it goes into logs and upstream headers, so it is short and printable."""

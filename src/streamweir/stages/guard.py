@@ -25,7 +25,8 @@ from streamweir.events import (
     Upstream,
 )
 from streamweir.guard.arguments import ArgumentsScan
-from streamweir.guard.engine import Finding, Guard, Mode, Scan, redact
+from streamweir.guard.engine import Scan, redact
+from streamweir.guard.shapes import Finding, Guard, Mode
 from streamweir.report import WHOLE, GuardReport
 from streamweir.stages.release import Names, released
 

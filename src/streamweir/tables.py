@@ -1,0 +1,146 @@
+"""The tables of `streamweir.toml`, and what each key may be."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from streamweir.flows.continuation import OnCut, OnGaps
+from streamweir.genesys.login import Login
+
+Duration = float | str
+"""Seconds, or a number with a unit: "250ms", "20s", "2m", "1h"."""
+
+
+class UpstreamTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[upstreams.NAME]`."""
+
+    dialect: str = "sse-gateway"
+    region: str | None = None
+    base_url: str | None = None
+    client_id: str | None = None
+    client_id_env: str | None = None
+    client_secret: str | None = None
+    client_secret_env: str | None = None
+    client_secret_file: str | None = None
+    access_token: str | None = None
+    api_key: str | None = None
+    api_key_env: str | None = None
+    login: Login | None = None
+    token_url: str | None = None
+    path: str | None = None
+    scopes: list[str] | None = None
+    headers: dict[str, str] = {}
+    ca_file: str | None = None
+    proxy: str | None = None
+    token_store: str = "memory"
+    token_in: Literal["header", "subprotocol"] = "header"
+    max_message_chars: int | None = None
+    schema: Literal["lenient", "strict"] = "lenient"
+    malformed: Literal["fail", "skip"] = "fail"
+    end_marker: Literal["done", "finish_reason"] = "done"
+    content: Literal["delta", "cumulative"] = "delta"
+    on_cut: OnCut | None = None
+    on_gaps: OnGaps | None = None
+    max_restarts: int | None = None
+    continue_as: Literal["assistant", "system"] | None = None
+    max_gap_ratio: float = 0.05
+    max_tries: int = 3
+    retry_ambiguous: bool = False
+    connect: Duration | None = None
+    first_token_timeout: Duration | None = None
+    idle_timeout: Duration | None = None
+    inactivity_timeout: Duration | None = None
+    deadline: Duration | None = None
+
+
+class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[profiles.NAME]`: what clients call a model, or a configurationId."""
+
+    upstream: str
+    model: str
+    guard: str = "off"
+    system: str | None = None
+    options: dict[str, Any] = {}
+    prompt_id: str | None = None
+    context_window: int | None = None
+    on_overflow: Literal["reject", "slide"] = "reject"
+    fallback: list[str] = []
+    on_cut: OnCut | None = None
+    on_gaps: OnGaps | None = None
+    max_restarts: int | None = None
+    continue_as: Literal["assistant", "system"] | None = None
+    connect: Duration | None = None
+    first_token_timeout: Duration | None = None
+    idle_timeout: Duration | None = None
+    inactivity_timeout: Duration | None = None
+    deadline: Duration | None = None
+
+
+class PatternTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of `guards.NAME.patterns`: a recogniser of one's own."""
+
+    name: str
+    pattern: str
+    before: str | None = None
+    after: str | None = None
+    context: str | None = None
+    validator: Literal["luhn", "ssn", "iban", "card", "ip"] | None = None
+    label: str | None = None
+    group: Literal["pii", "safety"] = "pii"
+    ignore_case: bool = False
+
+
+class GuardTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[guards.NAME]`: what is looked for, and what becomes of it."""
+
+    output: Literal["redact", "block", "observe", "off"] = "redact"
+    input: Literal["mask", "block", "observe", "off"] = "off"
+    restore: bool = False
+    recognisers: list[str] | None = None
+    labels: dict[str, str] = {}
+    terms: list[str] = []
+    terms_file: str | None = None
+    lists: list[str] = []
+    match: Literal["word", "substring"] = "word"
+    patterns: list[PatternTable] = []
+    hash_key_env: str | None = None
+
+
+class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of `server.keys`: an API key by its hash, and the profiles that it may use; none named: all."""
+
+    name: str
+    sha256: str
+    profiles: list[str] | None = None
+
+
+class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[server]`."""
+
+    default_profile: str | None = None
+    keys: list[KeyTable] = []
+    origins: list[str] = []
+    trusted_proxies: list[str] = []
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    commit_after: Duration = 10.0
+    heartbeat: Duration = 15.0
+    body_limit: int = 4 * 1024 * 1024
+
+
+class RecordsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[records]`: reserved. Only `url = "off"` is taken, which is how this version behaves."""
+
+    url: Literal["off"] = "off"
+
+
+class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A whole `streamweir.toml`."""
+
+    upstreams: dict[str, UpstreamTable] = {}
+    profiles: dict[str, ProfileTable] = {}
+    guards: dict[str, GuardTable] = {}
+    server: ServerTable = msgspec.field(default_factory=ServerTable)
+    records: RecordsTable = msgspec.field(default_factory=RecordsTable)
