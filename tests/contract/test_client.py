@@ -148,8 +148,8 @@ async def test_requests_that_cannot_be_sent(simulator: RunningSimulator) -> None
         with pytest.raises(errors.RequestError, match="stop cannot be carried by sse-gateway") as caught:
             await gateway.complete(model="m", messages=[{"content": "x"}], stop="x", temperature=3.0, tools=[])
         assert len(caught.value.problems) == 4
-        with pytest.raises(errors.ConfigError, match="no guard yet"):
-            gateway.stream(model="m", messages=HELLO, guard="redact")
+        with pytest.raises(errors.ConfigError, match="guard is"):
+            gateway.stream(model="m", messages=HELLO, guard="nothing")
         with pytest.raises(errors.ConfigError, match="no model"):
             gateway.stream(messages=HELLO)
     assert simulator.simulator.seen == []
