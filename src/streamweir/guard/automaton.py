@@ -1,46 +1,31 @@
 """One automaton of all recognisers and terms, whose states are built when they are first reached.
 
-A *live* candidate is a place where a match may have begun, with the states of the patterns that may still match from
-there. A `State` holds the live candidates in the order in which they began; where they began is the scanner's to know.
-So what a character does is looked up in one dictionary: the next state, and an `Act` where a candidate begins, dies or
-is confirmed.
+A *live* candidate is a place where a match may have begun; its *front* is the states of the patterns that may still
+match from there. A `State` holds the fronts of the live candidates in the order in which they began; where they began
+is the scanner's to know. So what a character does is looked up in one dictionary: the next state, and an `Act` where a
+candidate begins, dies or is confirmed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from sys import getsizeof
+from typing import Any, Final, TypeVar
 
-from streamweir.guard.charset import CharSet
-from streamweir.guard.fold import fold
-from streamweir.guard.pattern import Nfa
-
-STATE_BYTES: Final = 1_500
-"""What one state costs about, its dictionary and sets included; measured over prose with 1,000 terms."""
+from streamweir.guard.classes import Classes
+from streamweir.guard.tables import Part, Tables
 
 MEMO_BYTES: Final = 32 * 1024 * 1024
 """Memory of the states of one guard. When it is full all are forgotten: they are built again as they are reached."""
 
-EDGE: Final = ""
-"""What stands before the first character."""
+STATE_BYTES: Final = 600
+"""What a state costs without its steps: itself, its key, its place among the others, the first of a dictionary."""
 
-Validator = Callable[[str], bool]
+STEP_BYTES: Final = 130
+"""What a remembered step costs: its pair, and its place in a dictionary that grows by doubling."""
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What the automaton needs of one recogniser: its pattern, what must stand before and behind a match, its context.
-
-    `context` is a pattern that must have ended right before a match begins; it is no part of the match.
-    """
-
-    pattern: Nfa
-    before: CharSet
-    after: CharSet
-    validated: bool
-    context: Nfa | None = None
-    context_before: CharSet | None = None
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,92 +39,69 @@ class Act:
     begins: bool
 
 
+class Front:
+    """States of patterns, and what classes of characters make of them: other states, and recognisers that match.
+
+    `plain` are those of recognisers without a validator. There is one front for the same states.
+    """
+
+    __slots__ = ("moves", "plain", "states")
+
+    def __init__(self, states: frozenset[int], plain: frozenset[int]) -> None:
+        self.states = states
+        self.plain = plain
+        self.moves: dict[str, tuple[Front | None, tuple[int, ...]]] = {}
+
+
 class State:
-    """A state of the automaton; `live` has a set of pattern states for each candidate, the earliest first."""
+    """A state of the automaton: the fronts of contexts and candidates, and which sets the last character is in."""
 
-    __slots__ = ("context", "live", "prev", "steps")
+    __slots__ = ("context", "fronts", "prev", "steps")
 
-    def __init__(self, context: frozenset[int], live: tuple[frozenset[int], ...], prev: int) -> None:
+    def __init__(self, context: Front, fronts: tuple[Front, ...], prev: int) -> None:
         self.context = context
-        self.live = live
+        self.fronts = fronts
         self.prev = prev
         self.steps: dict[str, tuple[State, Act | None]] = {}
 
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What the state is, equal for equal ones."""
+        return self.context.states, tuple(front.states for front in self.fronts), self.prev
+
 
 class Automaton:
-    """The automaton. Its states are shared by all scanners; it belongs to one thread at a time."""
+    """The automaton. Its states are shared by all scanners, in any number of threads.
+
+    Threads need no lock: a step that two of them build at once is the same step, and what is forgotten while a third
+    still holds it is whole by itself. Only the sum of bytes may then be a little low until all is forgotten again.
+    """
 
     def __init__(self, parts: Sequence[Part], memo_bytes: int = MEMO_BYTES) -> None:
-        self._sets: list[CharSet] = []
-        self._set_ids: dict[CharSet, int] = {}
-        self._edges: list[tuple[tuple[int, tuple[int, ...]], ...]] = []
-        self._accepts: dict[int, tuple[int, int]] = {}
-        self._validated: set[int] = set()
-        self._arms: dict[int, list[tuple[frozenset[int], int]]] = {}
-        self._starts: list[tuple[int, frozenset[int]]] = []
-        self._context_starts: list[tuple[int, frozenset[int]]] = []
-        self._seen: dict[str, frozenset[int]] = {}
-        self._max_states = max(2, memo_bytes // STATE_BYTES)
-        self._memo: dict[tuple[frozenset[int], tuple[frozenset[int], ...], int], State] = {}
-        self._add(parts)
-        self._befores = tuple(dict.fromkeys(one for one, _ in (*self._starts, *self._context_starts)))
-        self.start = self._state(frozenset(), (), (1 << len(self._befores)) - 1)
+        tables = self._tables = Tables(parts)
+        self._classes = Classes(tables.sets)
+        self._bit = {one: 1 << at for at, one in enumerate(tables.befores)}
+        self._memo_bytes = memo_bytes
+        self._bytes = 0
+        self._memo: dict[tuple[Front, tuple[Front, ...], int], State] = {}
+        self._fronts: dict[frozenset[int], Front] = {}
+        self._around: dict[tuple[Front, int], tuple[Front, Front]] = {}
+        self._acts: dict[tuple[object, ...], Act] = {}
         self.forgotten = 0
-
-    # -- building --------------------------------------------------------------------------------------
-
-    def _add(self, parts: Sequence[Part]) -> None:
-        starts: dict[int, set[int]] = {}
-        context_starts: dict[int, set[int]] = {}
-        for number, part in enumerate(parts):
-            begin, accept, own = self._pattern(part.pattern)
-            self._accepts[accept] = number, self._set(part.after)
-            if part.validated:
-                self._validated |= own
-            if part.context is None:
-                starts.setdefault(self._set(part.before), set()).update(begin)
-                continue
-            opens, armed, _ = self._pattern(part.context)
-            context_starts.setdefault(self._set(part.context_before or part.before), set()).update(opens)
-            self._arms.setdefault(armed, []).append((begin, self._set(part.before)))
-        self._starts = [(one, frozenset(states)) for one, states in starts.items()]
-        self._context_starts = [(one, frozenset(states)) for one, states in context_starts.items()]
-
-    def _set(self, chars: CharSet) -> int:
-        if chars not in self._set_ids:
-            self._set_ids[chars] = len(self._sets)
-            self._sets.append(chars)
-        return self._set_ids[chars]
-
-    def _pattern(self, nfa: Nfa) -> tuple[frozenset[int], int, set[int]]:
-        """Take a pattern in: the states in which it begins, the one in which it accepts, and all of them."""
-        base = len(self._edges)
-        accept = len(nfa.edges) - 1
-        closures = [_closure(nfa, state) for state in range(len(nfa.edges))]
-        kept = {state for state, edges in enumerate(nfa.edges) if edges or state == accept}
-        for edges in nfa.edges:
-            self._edges.append(
-                tuple(
-                    (self._set(chars), tuple(base + one for one in closures[to] if one in kept)) for chars, to in edges
-                )
-            )
-        own = {base + state for state in kept}
-        return frozenset(base + one for one in closures[0] if one in kept), base + accept, own
-
-    # -- stepping --------------------------------------------------------------------------------------
+        self.start = self._begin()
 
     def step(self, state: State, char: str) -> tuple[State, Act | None]:
-        """What a character does in a state; remembered there."""
-        folded = fold(char)
-        if not folded:
-            step: tuple[State, Act | None] = (state, None)
-        elif folded != char and folded in state.steps:
-            step = state.steps[folded]
-        else:
-            step = self._step(state, folded)
-        if len(self._memo) > self._max_states:
+        """What a character does in a state; remembered there, once for its class and once for itself."""
+        if self._bytes > self._memo_bytes:
             self._forget()
-        state.steps[char] = step
+        name = self._classes.name(char)
+        step = state.steps.get(name)
+        if step is None:
+            step = state.steps[name] = self._step(state, name) if name else (state, None)
+            self._bytes += STEP_BYTES
+        if char != name:
+            state.steps[char] = step
+            self._bytes += STEP_BYTES
         return step
 
     def behind(self, text: str) -> State:
@@ -151,113 +113,135 @@ class Automaton:
 
     def confirms_at_end(self, state: State) -> list[tuple[int, int]]:
         """The matches that the end of the text confirms: (recogniser, candidate)."""
+        accepts = self._tables.accepts
         return [
-            (self._accepts[one][0], number)
-            for number, states in enumerate(state.live)
-            for one in sorted(states)
-            if one in self._accepts
+            (accepts[one][0], number)
+            for number, front in enumerate(state.fronts)
+            for one in sorted(front.states)
+            if one in accepts
         ]
 
-    def recognisers(self, states: frozenset[int]) -> set[int]:
-        """The recognisers that a candidate may still become; slow, for the end of a text only."""
-        return {self._owner(one) for one in states}
+    def recognisers(self, front: Front) -> set[int]:
+        """The recognisers that a candidate may still become."""
+        return {self._tables.recogniser(one) for one in front.states}
 
-    def _owner(self, state: int) -> int:
-        return self._accepts[min(accept for accept in self._accepts if accept >= state)][0]
+    # -- building --------------------------------------------------------------------------------------
 
-    def _step(self, state: State, char: str) -> tuple[State, Act | None]:
-        seen = self._classes(char)
+    def _step(self, state: State, name: str) -> tuple[State, Act | None]:
         confirms: list[tuple[int, int]] = []
         keeps: list[int] = []
-        live: list[frozenset[int]] = []
+        fronts: list[Front] = []
         known: set[int] = set()
-        for number, states in enumerate(state.live):
-            for one in states:
-                accept = self._accepts.get(one)
-                if accept is not None and accept[1] in seen:
-                    confirms.append((accept[0], number))
-            after = self._distinct(self._move(states, seen), known)
-            if after:
+        for number, front in enumerate(state.fronts):
+            after, ends = front.moves.get(name) or self._move(front, name)
+            confirms += [(recogniser, number) for recogniser in ends]
+            if after is not None and (after := self._distinct(after, known)) is not None:
                 keeps.append(number)
-                live.append(after)
-        begins = self._distinct(self._move(self._beginnings(state, seen), seen), known)
-        if begins:
-            live.append(begins)
-        opens: set[int] = set(state.context)
-        for before, states in self._context_starts:
-            if self._stands(state.prev, before):
-                opens |= states
-        context = frozenset(self._move(opens, seen))
-        prev = sum(1 << at for at, one in enumerate(self._befores) if one in seen)
-        all_kept = len(keeps) == len(state.live)
+                fronts.append(after)
+        beginning, opening = self._starting(state)
+        begun = (beginning.moves.get(name) or self._move(beginning, name))[0]
+        if begun is not None and (begun := self._distinct(begun, known)) is not None:
+            fronts.append(begun)
+        context = (opening.moves.get(name) or self._move(opening, name))[0] or self._nothing
+        all_kept = len(keeps) == len(state.fronts)
         act = None
-        if confirms or not all_kept or begins:
-            act = Act(tuple(sorted(confirms)), None if all_kept else tuple(keeps), bool(begins))
-        return self._state(context, tuple(live), prev), act
+        if confirms or not all_kept or begun is not None:
+            act = self._act(tuple(sorted(confirms)), None if all_kept else tuple(keeps), begun is not None)
+        return self._state(context, tuple(fronts), self._prev(name)), act
 
-    def _beginnings(self, state: State, seen: frozenset[int]) -> set[int]:
-        out: set[int] = set()
-        for before, states in self._starts:
-            if self._stands(state.prev, before):
-                out |= states
-        for one in state.context:
-            for begin, _ in self._arms.get(one, ()):
-                out |= begin
-        return out
-
-    def _stands(self, prev: int, before: int) -> bool:
-        return bool(prev >> self._befores.index(before) & 1)
-
-    def _move(self, states: set[int] | frozenset[int], seen: frozenset[int]) -> set[int]:
-        out: set[int] = set()
-        for one in states:
-            for chars, targets in self._edges[one]:
+    def _move(self, front: Front, name: str) -> tuple[Front | None, tuple[int, ...]]:
+        """What a class of characters makes of a front; remembered there."""
+        tables, seen = self._tables, self._classes.sets[name]
+        after: set[int] = set()
+        ends: list[int] = []
+        for one in front.states:
+            for chars, targets in tables.edges[one]:
                 if chars in seen:
-                    out.update(targets)
-        return out
+                    after.update(targets)
+            accept = tables.accepts.get(one)
+            if accept is not None and accept[1] in seen:
+                ends.append(accept[0])
+        move = front.moves[name] = self._front(frozenset(after)) if after else None, tuple(ends)
+        self._bytes += STEP_BYTES
+        return move
 
-    def _distinct(self, states: set[int], known: set[int]) -> frozenset[int]:
+    def _distinct(self, front: Front, known: set[int]) -> Front | None:
         """The states that no earlier candidate has. Where a validator looks at the text both count: one may hold."""
-        out = frozenset(one for one in states if one not in known)
-        known |= out - self._validated
-        return out
+        if not known.isdisjoint(front.plain):
+            left = front.states - known
+            if not left:
+                return None
+            front = self._front(left)
+        known |= front.plain
+        return front
 
-    def _classes(self, char: str) -> frozenset[int]:
-        found = self._seen.get(char)
+    def _starting(self, state: State) -> tuple[Front, Front]:
+        """Where candidates and contexts may begin behind what came, the contexts that have begun included."""
+        key = state.context, state.prev
+        found = self._around.get(key)
         if found is None:
-            found = frozenset(number for number, chars in enumerate(self._sets) if char in chars)
-            if len(self._seen) < SEEN_CHARS:
-                self._seen[char] = found
+            tables, prev, armed = self._tables, state.prev, state.context.states
+            begins = [states for before, states in tables.starts.items() if prev & self._bit[before]]
+            begins += [tables.arms[one] for one in armed if one in tables.arms]
+            opens = [states for before, states in tables.context_starts.items() if prev & self._bit[before]]
+            found = self._front(frozenset[int]().union(*begins)), self._front(armed.union(*opens))
+            self._around[key] = found
+            self._bytes += STATE_BYTES
         return found
 
-    def _state(self, context: frozenset[int], live: tuple[frozenset[int], ...], prev: int) -> State:
-        key = context, live, prev
+    def _prev(self, name: str) -> int:
+        seen = self._classes.sets[name]
+        return sum(bit for one, bit in self._bit.items() if one in seen)
+
+    # -- remembering -----------------------------------------------------------------------------------
+
+    def _state(self, context: Front, fronts: tuple[Front, ...], prev: int) -> State:
+        key = context, fronts, prev
         found = self._memo.get(key)
         if found is None:
-            found = self._memo[key] = State(context, live, prev)
+            self._bytes += STATE_BYTES + getsizeof(fronts)
+            found = self._memo.setdefault(key, State(*key))
         return found
 
+    def _front(self, states: frozenset[int]) -> Front:
+        found = self._fronts.get(states)
+        if found is None:
+            plain = states - self._tables.validated
+            plain = states if len(plain) == len(states) else plain
+            self._bytes += STATE_BYTES + getsizeof(states) + getsizeof(plain)
+            found = self._fronts.setdefault(states, Front(states, plain))
+        return found
+
+    def _act(self, confirms: tuple[tuple[int, int], ...], keeps: tuple[int, ...] | None, begins: bool) -> Act:
+        key = confirms, keeps, begins
+        found = self._acts.get(key)
+        if found is None:
+            found = self._acts[key] = Act(*key)
+            self._bytes += STATE_BYTES
+        return found
+
+    def _begin(self) -> State:
+        """The state in front of all text."""
+        self._nothing = self._front(frozenset())
+        return self._state(self._nothing, (), sum(self._bit.values()))
+
     def _forget(self) -> None:
-        for state in self._memo.values():
+        """Forget all that was built. States know each other, so each must forget its steps for any to be freed."""
+        self._bytes = 0
+        self._around.clear()
+        self._acts.clear()
+        for state in _taken(self._memo):
             state.steps.clear()
-        self._memo.clear()
-        self.start = self._state(self.start.context, self.start.live, self.start.prev)
+        for front in _taken(self._fronts):
+            front.moves.clear()
+        self.start = self._begin()
         self.forgotten += 1
 
 
-SEEN_CHARS: Final = 10_000
-"""Characters whose sets are remembered."""
-
-
-def _closure(nfa: Nfa, state: int) -> tuple[int, ...] | set[int]:
-    """The states that are reached without a character."""
-    if not nfa.free[state]:
-        return (state,)
-    found = {state}
-    left = [state]
-    while left:
-        for one in nfa.free[left.pop()]:
-            if one not in found:
-                found.add(one)
-                left.append(one)
-    return found
+def _taken(items: dict[Any, Item]) -> Iterator[Item]:
+    """The values, each taken out; other threads may put more in meanwhile."""
+    while items:
+        try:
+            yield items.popitem()[1]
+        except KeyError:
+            return

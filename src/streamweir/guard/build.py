@@ -8,11 +8,12 @@ from difflib import get_close_matches
 from typing import Final, Literal
 
 from streamweir.errors import ConfigError
-from streamweir.guard.automaton import MEMO_BYTES, Automaton, Part
+from streamweir.guard.automaton import MEMO_BYTES, Automaton
 from streamweir.guard.charset import ANY, NOT_WORD, CharSet, either_case, of
 from streamweir.guard.pattern import Nfa, parse, parse_set
 from streamweir.guard.recognisers import BUILTIN, DEFAULT_KINDS, KINDS, SECRET, Recogniser
 from streamweir.guard.shapes import CAP, Guard, Kind
+from streamweir.guard.tables import Part
 
 Match = Literal["word", "substring"]
 

@@ -19,8 +19,10 @@ class CharSet:
 
     def __contains__(self, char: str) -> bool:
         code = ord(char)
-        found = any(low <= code <= high for low, high in self.ranges) or any(test(char) for test in self.tests)
-        return found != self.negated
+        for low, high in self.ranges:
+            if low <= code <= high:
+                return not self.negated
+        return any(test(char) for test in self.tests) != self.negated
 
     def __invert__(self) -> CharSet:
         return CharSet(self.ranges, self.tests, not self.negated)

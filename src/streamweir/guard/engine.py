@@ -113,9 +113,8 @@ class Scan:
     @property
     def state(self) -> tuple[object, ...]:
         """All that decides what further text does; equal for equal texts, however they were cut."""
-        state = self._state
         held = [(one.start, one.end, one.label, one.size) for one in self._intervals]
-        return state.context, state.live, state.prev, self._pos, tuple(self._starts), frozenset(self._overlong), held
+        return self._state.meaning, self._pos, tuple(self._starts), frozenset(self._overlong), held
 
     # -- what characters do ----------------------------------------------------------------------------
 
@@ -173,10 +172,10 @@ class Scan:
     def _mask(self) -> None:
         """Cover what a text that breaks off must not show of a candidate."""
         guard = self._guard
-        for start, states in zip(self._starts, self._state.live, strict=True):
+        for start, front in zip(self._starts, self._state.fronts, strict=True):
             seen = "".join(map(fold, self._raw[max(0, start - self._base) :]))
             many = sum(char.isdigit() for char in seen) >= MASKED_DIGITS
-            for recogniser in sorted(guard.automaton.recognisers(states)):
+            for recogniser in sorted(guard.automaton.recognisers(front)):
                 kind = guard.kinds[recogniser]
                 if many or (kind.secret_prefixes and seen.startswith(kind.secret_prefixes)):
                     self._cover(start, self._pos, recogniser)

@@ -9,11 +9,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from streamweir.guard.automaton import Automaton, Part
+from streamweir.guard.automaton import Automaton
 from streamweir.guard.charset import ANY
 from streamweir.guard.engine import redact
 from streamweir.guard.pattern import parse
 from streamweir.guard.shapes import Finding, Guard, Kind
+from streamweir.guard.tables import Part
 from streamweir.request import Message
 
 

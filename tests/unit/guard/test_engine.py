@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamweir.guard.automaton import STATE_BYTES, Automaton, Part
+from streamweir.guard.automaton import STATE_BYTES, Automaton
 from streamweir.guard.charset import NOT_WORD
 from streamweir.guard.engine import Scan, redact
 from streamweir.guard.pattern import parse, parse_set
 from streamweir.guard.shapes import Guard, Kind
+from streamweir.guard.tables import Part
 from tests.unit.guard import oracle
 from tests.unit.guard.oracle import Rule
 
