@@ -58,7 +58,7 @@ class Scan:
         self._base = 0
         self._raw = ""
         self._starts: list[int] = []
-        self._overlong: set[int] = set()
+        self._overlong = False
         self._intervals: list[Interval] = []
         self.findings: list[Finding] = []
         self.held_max = 0
@@ -68,10 +68,10 @@ class Scan:
         state, pos = self._state, self._pos
         self._raw = self._raw + text if self._raw else text
         for char in text:
-            step = state.steps.get(char)
-            if step is None:
-                step = self._guard.automaton.step(state, char)
-            state, act = step
+            try:
+                state, act = state.steps[char]
+            except KeyError:
+                state, act = self._guard.automaton.step(state, char)
             if act is not None:
                 self._act(act, pos)
             pos += 1
@@ -94,7 +94,7 @@ class Scan:
             if not whole:
                 self._mask()
             starts.clear()
-            self._overlong.clear()
+            self._overlong = False
         if self._safe is not None:
             return self._up_to_the_first()
         out = self._release()
@@ -114,7 +114,7 @@ class Scan:
     def state(self) -> tuple[object, ...]:
         """All that decides what further text does; equal for equal texts, however they were cut."""
         held = [(one.start, one.end, one.label, one.size) for one in self._intervals]
-        return self._state.meaning, self._pos, tuple(self._starts), frozenset(self._overlong), held
+        return self._state.meaning, self._pos, tuple(self._starts), self._overlong, held
 
     # -- what characters do ----------------------------------------------------------------------------
 
@@ -127,8 +127,7 @@ class Scan:
             self._confirm(recogniser, starts[candidate], pos)
         if act.keeps is not None:
             kept = [starts[number] for number in act.keeps]
-            if self._overlong:
-                self._overlong.intersection_update(kept)
+            self._overlong = self._overlong and kept[:1] == starts[:1]
             starts[:] = kept
         if act.begins:
             starts.append(pos)
@@ -139,7 +138,7 @@ class Scan:
             # a match that is longer than the cap is one only by characters that are not seen; it is covered as overlong
             if end - start > self._guard.cap or start < self._base:
                 return
-            if not validator("".join(map(fold, self._raw[start - self._base : end - self._base]))):
+            if not validator(_folded(self._raw[start - self._base : end - self._base])):
                 return
         self._cover(start, end, recogniser)
 
@@ -159,21 +158,23 @@ class Scan:
             self._safe = min(start, self._starts[0])
 
     def _cover_overlong(self) -> None:
-        """Cover the candidates that have held back too much; those that did go on being covered."""
-        pos, label = self._pos, len(self._guard.kinds)
-        for start in self._starts:
-            if start not in self._overlong:
-                covered = next((one.end for one in self._intervals if one.start <= start < one.end), start)
-                if pos - covered < self._guard.cap:
-                    continue
-                self._overlong.add(start)
-            self._cover(start, pos, label)
+        """Cover the earliest candidate if it has held back too much; one that did goes on being covered.
+
+        No other can have: where the earliest is covered, so is all behind it; and uncovered, it has held back the most.
+        """
+        start = self._starts[0]
+        if not self._overlong:
+            last = next((one for one in reversed(self._intervals) if one.start <= start), None)
+            covered = max(start, last.end) if last is not None else start
+            self._overlong = self._pos - covered >= self._guard.cap
+        if self._overlong:
+            self._cover(start, self._pos, len(self._guard.kinds))
 
     def _mask(self) -> None:
         """Cover what a text that breaks off must not show of a candidate."""
         guard = self._guard
         for start, front in zip(self._starts, self._state.fronts, strict=True):
-            seen = "".join(map(fold, self._raw[max(0, start - self._base) :]))
+            seen = _folded(self._raw[max(0, start - self._base) :])
             many = sum(char.isdigit() for char in seen) >= MASKED_DIGITS
             for recogniser in sorted(guard.automaton.recognisers(front)):
                 kind = guard.kinds[recogniser]
@@ -191,12 +192,16 @@ class Scan:
         raw, base, cut = self._raw, self._base, self._base
         intervals = self._intervals
         out: list[str] = []
-        while intervals and intervals[0].end <= limit:
-            one = intervals.pop(0)
+        gone = 0
+        for one in intervals:
+            if one.end > limit:
+                break
+            gone += 1
             if one.start > cut:
                 out.append(raw[cut - base : one.start - base])
             out.append(self._placeholder(one))
             cut = one.end
+        del intervals[:gone]
         stop = min(limit, intervals[0].start) if intervals else limit
         if stop > cut:
             out.append(raw[cut - base : stop - base])
@@ -241,6 +246,11 @@ class Scan:
 
     def _hmac(self) -> hmac.HMAC:
         return hmac.new(self._guard.key, digestmod=hashlib.sha256)
+
+
+def _folded(text: str) -> str:
+    """A text as patterns see it; ASCII is what it is."""
+    return text if text.isascii() else "".join(map(fold, text))
 
 
 def redact(guard: Guard, text: str, *, whole: bool = True) -> tuple[str, Sequence[Finding]]:
