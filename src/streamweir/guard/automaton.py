@@ -37,6 +37,7 @@ class Act:
     confirms: tuple[tuple[int, int], ...]
     keeps: tuple[int, ...] | None
     begins: bool
+    ends_all: bool
 
 
 class Front:
@@ -216,7 +217,7 @@ class Automaton:
         key = confirms, keeps, begins
         found = self._acts.get(key)
         if found is None:
-            found = self._acts[key] = Act(*key)
+            found = self._acts[key] = Act(*key, keeps == () and not begins and not confirms)
             self._bytes += STATE_BYTES
         return found
 

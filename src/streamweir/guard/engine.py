@@ -65,23 +65,33 @@ class Scan:
 
     def push(self, text: str) -> str:
         """What leaves once `text` has come."""
-        state, pos = self._state, self._pos
-        self._raw = self._raw + text if self._raw else text
+        state, pos, starts, cap = self._state, self._pos, self._starts, self._guard.cap
+        self._raw = raw = self._raw + text if self._raw else text
         for char in text:
             try:
                 state, act = state.steps[char]
             except KeyError:
                 state, act = self._guard.automaton.step(state, char)
             if act is not None:
-                self._act(act, pos)
+                # most of what happens in prose: a word may begin something, and its end shows that it did not
+                if act.begins and not starts:
+                    starts.append(pos)
+                elif act.ends_all and pos - starts[0] < cap:
+                    starts.clear()
+                else:
+                    self._act(act, pos)
             pos += 1
         self._state, self._pos = state, pos
         if self._safe is not None:
             return self._up_to_the_first()
-        if not self._starts and not self._intervals:
-            out, self._raw, self._base = self._raw, "", pos
-            return text if self._mode == "observe" else out
-        out = self._release()
+        first = starts[0] if starts else pos
+        if self._intervals or pos - first >= cap:
+            out = self._release()
+        else:
+            safe = first - self._base
+            out, self._raw, self._base = raw[:safe], raw[safe:], first
+            if pos - first > self.held_max:
+                self.held_max = pos - first
         return text if self._mode == "observe" else out
 
     def finish(self, *, whole: bool) -> str:
