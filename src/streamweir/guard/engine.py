@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -57,7 +58,8 @@ class Scan:
         self._pos = 0
         self._base = 0
         self._raw = ""
-        self._starts: list[int] = []
+        # an array, since twenty candidates may be live and a stream's state is to be small
+        self._starts = array("Q")
         self._overlong = False
         self._intervals: list[Interval] = []
         self.findings: list[Finding] = []
@@ -77,7 +79,7 @@ class Scan:
                 if act.begins and not starts:
                     starts.append(pos)
                 elif act.ends_all and pos - starts[0] < cap:
-                    starts.clear()
+                    del starts[:]
                 else:
                     self._act(act, pos)
             pos += 1
@@ -103,7 +105,7 @@ class Scan:
                 self._confirm(recogniser, starts[candidate], pos)
             if not whole:
                 self._mask()
-            starts.clear()
+            del starts[:]
             self._overlong = False
         if self._safe is not None:
             return self._up_to_the_first()
@@ -136,9 +138,8 @@ class Scan:
         for recogniser, candidate in act.confirms:
             self._confirm(recogniser, starts[candidate], pos)
         if act.keeps is not None:
-            kept = [starts[number] for number in act.keeps]
-            self._overlong = self._overlong and kept[:1] == starts[:1]
-            starts[:] = kept
+            self._overlong = self._overlong and act.keeps[:1] == (0,)
+            starts[:] = array("Q", [starts[number] for number in act.keeps])
         if act.begins:
             starts.append(pos)
 
@@ -233,7 +234,7 @@ class Scan:
             self._placeholder(self._intervals[0])
             self._intervals.clear()
         self._raw, self._base = "", self._pos
-        self._starts.clear()
+        del self._starts[:]
         return out
 
     def _swallow(self, one: Interval, cut: int) -> int:
