@@ -91,6 +91,8 @@ class _Builder:
         self.nfa = Nfa()
         self._where = where
         self._ignore_case = ignore_case
+        # by where they stand in the tree: what is repeated is read once
+        self._sets: dict[int, CharSet] = {}
 
     def sequence(self, items: Any, at: int) -> int:
         """The state behind a sequence that begins in state `at`."""
@@ -106,7 +108,9 @@ class _Builder:
         if op is _c.ANY:
             return self._char(~of("\n"), at)
         if op is _c.IN:
-            return self._char(self._set(argument), at)
+            if id(argument) not in self._sets:
+                self._sets[id(argument)] = self._set(argument)
+            return self._char(self._sets[id(argument)], at)
         if op is _c.BRANCH:
             end = self.nfa.state()
             for branch in argument[1]:
