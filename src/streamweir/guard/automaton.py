@@ -8,24 +8,26 @@ candidate begins, dies or is confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from sys import getsizeof
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from streamweir.guard.classes import Classes
 from streamweir.guard.tables import Part, Tables
 
 MEMO_BYTES: Final = 32 * 1024 * 1024
-"""Memory of the states of one guard. When it is full all are forgotten: they are built again as they are reached."""
+"""Memory of the states of one guard. Before it is full all are forgotten: they are built again as they are reached."""
 
-STATE_BYTES: Final = 600
-"""What a state costs without its steps: itself, its key, its place among the others, the first of a dictionary."""
+STATE_BYTES: Final = 400
+"""What a state or a front costs without its steps: itself, its key, its place among the others, a first dictionary."""
 
-STEP_BYTES: Final = 130
-"""What a remembered step costs: its pair, and its place in a dictionary that grows by doubling."""
+STEP_BYTES: Final = 110
+"""What a remembered step costs: its pair or its character, and its place in a dictionary that grows by doubling."""
 
-Item = TypeVar("Item")
+FREED: Final = 3
+"""Forgotten states that a new step frees, so that no step is long; fewer are built by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,10 @@ class Automaton:
         tables = self._tables = Tables(parts)
         self._classes = Classes(tables.sets)
         self._bit = {one: 1 << at for at, one in enumerate(tables.befores)}
-        self._memo_bytes = memo_bytes
+        # forgotten states are freed FREED times as fast as others are built
+        self._most = memo_bytes * FREED // (FREED + 1)
         self._bytes = 0
+        self._old: tuple[dict[Any, State], dict[Any, Front]] = {}, {}
         self._memo: dict[tuple[Front, tuple[Front, ...], int], State] = {}
         self._fronts: dict[frozenset[int], Front] = {}
         self._around: dict[tuple[Front, int], tuple[Front, Front]] = {}
@@ -93,7 +97,9 @@ class Automaton:
 
     def step(self, state: State, char: str) -> tuple[State, Act | None]:
         """What a character does in a state; remembered there, once for its class and once for itself."""
-        if self._bytes > self._memo_bytes:
+        if self._old[0] or self._old[1]:
+            self._free()
+        elif self._bytes > self._most:
             self._forget()
         name = self._classes.name(char)
         step = state.steps.get(name)
@@ -227,22 +233,20 @@ class Automaton:
         return self._state(self._nothing, (), sum(self._bit.values()))
 
     def _forget(self) -> None:
-        """Forget all that was built. States know each other, so each must forget its steps for any to be freed."""
+        """Begin anew. Scanners go on from where they are, in states that are equal to the new ones."""
+        self._old = self._memo, self._fronts
+        self._memo, self._fronts, self._around, self._acts = {}, {}, {}, {}
         self._bytes = 0
-        self._around.clear()
-        self._acts.clear()
-        for state in _taken(self._memo):
-            state.steps.clear()
-        for front in _taken(self._fronts):
-            front.moves.clear()
         self.start = self._begin()
         self.forgotten += 1
 
-
-def _taken(items: dict[Any, Item]) -> Iterator[Item]:
-    """The values, each taken out; other threads may put more in meanwhile."""
-    while items:
-        try:
-            yield items.popitem()[1]
-        except KeyError:
-            return
+    def _free(self) -> None:
+        """Free some of what was forgotten. States know each other, so each must lose its steps for any to go."""
+        states, fronts = self._old
+        # there are fewer than FREED at last, and other threads take out of the same dictionaries
+        with suppress(KeyError):
+            for _ in range(FREED):
+                states.popitem()[1].steps.clear()
+        with suppress(KeyError):
+            for _ in range(FREED):
+                fronts.popitem()[1].moves.clear()
