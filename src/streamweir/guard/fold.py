@@ -26,7 +26,7 @@ HOMOGLYPHS: Final[dict[str, str]] = dict(
 """Letters of other alphabets that look like a Latin one, to that one."""
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def fold(char: str) -> str:
     """The character that patterns see; empty for one that they pass over."""
     if " " <= char <= "~":
