@@ -44,6 +44,7 @@ class Guards:
     ) -> None:
         self._tables = dict(tables or {})
         self._environ = environ or {}
+        self._guards: dict[str, Guard] = {}
 
     def release(self, name: str) -> Release:
         """What makes the stage that lets a stream's text out, under the guard of that name. Raises ConfigError."""
@@ -78,9 +79,12 @@ class Guards:
 
     def guard(self, name: str) -> Guard:
         """The compiled guard of that name. Raises ConfigError."""
-        where = f"guards.{name}"
-        table = self._tables.get(name) or GuardTable()
-        return compiled(spec_of(table, where), self._key(table, where), where)
+        found = self._guards.get(name)
+        if found is None:
+            where = f"guards.{name}"
+            table = self._tables.get(name) or GuardTable()
+            found = self._guards[name] = compiled(spec_of(table, where), self._key(table, where), where)
+        return found
 
     def _key(self, table: GuardTable, where: str) -> bytes:
         if table.hash_key_env is None:
