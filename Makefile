@@ -14,7 +14,7 @@ help:
 	@echo "make test    the tests that need nothing but Python"
 	@echo "make deps    Debian packages and npm tools that the other tests need (as root, or with sudo)"
 	@echo "make check   everything: lint, types, all tests"
-	@echo "make bench   CPU per event of the pure pipeline"
+	@echo "make bench   CPU per event of the pure pipeline; what the guard costs"
 	@echo "make soak    the long forms of the tests"
 	@echo "make docs    write the generated tables into docs/"
 	@echo "make lock    resolve the dependencies anew (needs uv)"
@@ -61,6 +61,7 @@ soak: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python bench/relay.py
+	$(BIN)/python -m bench.guard
 
 docs: .venv/dev
 	$(BIN)/python tests/acceptance/test_every_offset.py --write

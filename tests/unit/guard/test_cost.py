@@ -10,9 +10,9 @@ from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any
 
 import pytest
-
 from bench.counting import counted
 from bench.texts import SHAPES, contact_centre, hostile, made_up, terms
+
 from streamweir.events import Delta
 from streamweir.guard.automaton import Automaton, State
 from streamweir.guard.build import Spec, build
