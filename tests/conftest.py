@@ -58,16 +58,20 @@ def gateway_for(simulator: RunningSimulator, dialect: str = "sse-gateway", **opt
     return AsyncGateway(dialect=dialect, base_url=base, **{**keys, **options})
 
 
-def proxy_config(simulator: RunningSimulator, models: dict[str, str], dialect: str = "sse-gateway") -> str:
+def proxy_config(
+    simulator: RunningSimulator, models: dict[str, str], dialect: str = "sse-gateway", guard: str = "redact"
+) -> str:
     url = simulator.url + ("/v1" if dialect == "openai" else "")
     text = CONFIG.format(dialect=dialect, url=url)
     for name, model in models.items():
-        text += f'[profiles."{name}"]\nupstream = "sim"\nmodel = "{model}"\n'
+        text += f'[profiles."{name}"]\nupstream = "sim"\nmodel = "{model}"\nguard = "{guard}"\n'
     return text
 
 
-async def started_proxy(simulator: RunningSimulator, models: dict[str, str], dialect: str = "sse-gateway") -> Server:
-    server = Server(load_text(proxy_config(simulator, models, dialect)), {}, "127.0.0.1", 0)
+async def started_proxy(
+    simulator: RunningSimulator, models: dict[str, str], dialect: str = "sse-gateway", guard: str = "redact"
+) -> Server:
+    server = Server(load_text(proxy_config(simulator, models, dialect, guard)), {}, "127.0.0.1", 0)
     await server.start()
     return server
 

@@ -27,13 +27,14 @@ FACES: dict[str, tuple[str, dict[str, Any]]] = {
 NAMES = {"sse": "configurationId", "ai-sdk": "profile", "websocket": "modelId"}
 
 
-def body_of(face: str, profile: str) -> dict[str, Any]:
-    return {NAMES.get(face, "model"): profile, **FACES[face][1]}
+def body_of(face: str, profile: str, prompt: str = "hello") -> dict[str, Any]:
+    body = {NAMES.get(face, "model"): profile, **FACES[face][1]}
+    return json.loads(json.dumps(body).replace('"hello"', json.dumps(prompt)))
 
 
-def post(face: str, profile: str, **headers: str) -> bytes:
+def post(face: str, profile: str, prompt: str = "hello", **headers: str) -> bytes:
     """The bytes of a request over HTTP."""
-    body = json.dumps(body_of(face, profile)).encode()
+    body = json.dumps(body_of(face, profile, prompt)).encode()
     lines = [f"POST {FACES[face][0]} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
@@ -52,17 +53,19 @@ class Downstream:
         self.reader, self.writer = reader, writer
 
     @classmethod
-    async def ask(cls, server: Server, face: str, profile: str, limit: int = 65536) -> "Downstream":
+    async def ask(
+        cls, server: Server, face: str, profile: str, limit: int = 65536, prompt: str = "hello"
+    ) -> "Downstream":
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=limit)
         if face != "websocket":
-            writer.write(post(face, profile))
+            writer.write(post(face, profile, prompt))
             return cls(reader, writer)
         writer.write(
             b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: %b\r\n\r\n" % SUBPROTOCOL.encode()
         )
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-        init = json.dumps({"type": "init", "payload": body_of(face, profile)}).encode()
+        init = json.dumps({"type": "init", "payload": body_of(face, profile, prompt)}).encode()
         writer.write(masked(init))
         return cls(reader, writer)
 

@@ -57,7 +57,7 @@ def load_text(text: str, where: str = FILE) -> Config:
                 f"{where}: profiles.{name}.upstream is {profile.upstream!r}, "
                 f"{among(profile.upstream, config.upstreams)}"
             )
-        if profile.guard not in GUARD_MODES and profile.guard not in config.guards:
+        if profile.guard is not None and profile.guard not in (*GUARD_MODES, *config.guards):
             raise ConfigError(
                 f"{where}: profiles.{name}.guard is {profile.guard!r}, "
                 f"{among(profile.guard, (*GUARD_MODES, *config.guards))}"

@@ -222,6 +222,22 @@ class Restarted(msgspec.Struct, frozen=True, tag="restarted", tag_field="type"):
     reason: str
 
 
+class Found(msgspec.Struct, frozen=True, tag="finding", tag_field="type"):
+    """The guard found something; never the value. `start` and `end` are code points of the text as the upstream sent it
+    (decoded, for a tool call's arguments), `hash` is keyed. The channel `prompt` is what was asked.
+    """
+
+    seq: int
+    kind: str
+    group: str
+    start: int
+    end: int
+    channel: Literal["content", "reasoning", "refusal", "tool_call", "prompt"]
+    hash: str
+    choice: int = 0
+    call: int = 0
+
+
 class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="type"):
     """The one last event of every stream, however it ended.
 
@@ -234,6 +250,17 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="type"):
 
 
 Released: TypeAlias = (
-    Started | Text | Reasoning | ToolCall | Usage | Diagnostic | Retrying | RateLimit | Joint | Restarted | Ended
+    Started
+    | Text
+    | Reasoning
+    | ToolCall
+    | Usage
+    | Diagnostic
+    | Retrying
+    | RateLimit
+    | Joint
+    | Restarted
+    | Found
+    | Ended
 )
 """Everything a face or a caller may see."""

@@ -264,7 +264,12 @@ class Relay(Generic[Out]):
         if self._numbers is not None and events and type(events[-1]) is End:
             sections = events[-1].sections
             sections["integrity"] = joined(self._numbers, sections.get("integrity") or IntegrityReport())
-        return self._conclude(self._release(self._measure(events, now), now), now)
+        out = self._release(self._measure(events, now), now)
+        if out and type(last := out[-1]) is End and "timing" not in last.sections:
+            # the guard ended the stream, and nobody before it knows yet
+            self._measure((last,), now)
+            last.sections["integrity"] = joined(self._numbers, self._integrity.report())
+        return self._conclude(out, now)
 
     def _ask_again(self, policy: AgainPolicy, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
         self._tools = self._tools or any(type(event) is ToolCallDelta for event in events)

@@ -60,7 +60,7 @@ class ProfileTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     upstream: str
     model: str
-    guard: str = "off"
+    guard: str | None = None
     system: str | None = None
     options: dict[str, Any] = {}
     prompt_id: str | None = None

@@ -3,15 +3,26 @@
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
+from aiohttp import web
 
-from streamweir import AsyncGateway, StreamBlocked
+from streamweir import AsyncGateway, StreamBlocked, StreamInterrupted
 from streamweir.dialects import BUILTIN
+from streamweir.events import Found, Text
 from streamweir.guard.fold import fold
-from tests.proxies import FACES, Downstream, Told, body_of, profile, proxy_with
+from streamweir.report import Report
+from streamweir.server.life import Server
+from streamweir.server.log import told as log
+from streamweir.simulator.app import RunningSimulator
+from streamweir.wire.sse import SseDecoder
+from tests.contract.both import Driver
+from tests.proxies import FACES, Told, body_of, profile, proxy_with, upstream
+from tests.simulators import threaded_simulator
 
 VALUES = {
     "US_SSN": "123-45-6789",
@@ -72,25 +83,87 @@ def leaks(data: str) -> list[str]:
     return out
 
 
-async def proxied(deltas: list[dict[str, Any]], guard: str, face: str, **more: Any) -> tuple[bytes, Told]:
+async def heard(server: Server, face: str, name: str, prompt: str = "hello") -> list[Any]:
+    """Every JSON object that a client of a face gets."""
+    body = body_of(face, name, prompt)
+    async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+        if face == "websocket":
+            out: list[Any] = []
+            async with http.ws_connect(f"{server.url}/ws") as socket:
+                await socket.send_json({"type": "init", "payload": body})
+                while not out or out[-1]["type"] not in ("complete", "blocked", "error"):
+                    out.append((await socket.receive()).json())
+            return out
+        async with http.post(server.url + FACES[face][0], json=body) as answer:
+            data = await answer.read()
+    if answer.content_type == "application/json":
+        return [json.loads(data)]
+    return [json.loads(frame.data) for frame in SseDecoder().feed(data) if frame.data != "[DONE]"]
+
+
+def prompt_of(dialect: str) -> dict[str, str]:
+    return {"prompt_id": "x"} if dialect == "ws-gateway" else {}
+
+
+def channels(objects: list[Any]) -> dict[str, str]:
+    """The texts that are spread over the objects: for each path of keys, what stands there, one behind the other."""
+    out: dict[str, str] = {}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict):
+            for key, one in value.items():
+                walk(one, f"{path}.{key}")
+        elif isinstance(value, list):
+            for one in value:
+                walk(one, path)
+        elif isinstance(value, str):
+            out[path] = out.get(path, "") + value
+
+    for one in objects:
+        walk(one, "")
+    return out
+
+
+def leaking(objects: list[Any]) -> list[str]:
+    """The values that a client could put together."""
+    return [value for text in (*channels(objects).values(), json.dumps(objects)) for value in leaks(text)]
+
+
+async def proxied(deltas: list[dict[str, Any]], guard: str, face: str, **more: Any) -> tuple[list[Any], Told]:
     told = Told()
     async with Upstream(deltas, **more) as url:
         text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m", "u", guard=guard)
         server = await proxy_with(text, told)
-        client = await Downstream.ask(server, face, "p")
-        data = b""
-        async with asyncio.timeout(10):
-            while not told.reports or not data.endswith((b"0\r\n\r\n", b"}", b"}}")):
-                data += await client.reader.read(65536)
-        await client.close()
+        objects = await heard(server, face, "p")
         await server.stop()
-    return data, told
+    return objects, told
+
+
+def test_a_leak_is_seen_however_it_is_cut() -> None:
+    value = VALUES["CARD"]
+    assert leaking([{"a": {"b": char}} for char in f"x {value} y"]) == [value]
+    assert leaking([{"a": [{"b": char}]} for char in json.dumps(f"x {value.replace(' ', '-')}")]) == [value]
+    assert leaking([{"a": {"b": char}} for char in f"x {value[:7]} y"]) == [value]
+    assert leaking([{"a": {"b": char}} for char in REDACTED]) == []
 
 
 @pytest.mark.parametrize("face", FACES)
-async def test_nothing_planted_leaves_by_any_face(face: str) -> None:
-    data, told = await proxied(content(TEXT), "redact", face)
-    assert leaks(data.decode(errors="replace").replace("\r\n", "")) == []
+@pytest.mark.parametrize("dialect", BUILTIN)
+async def test_nothing_planted_leaves(simulator: RunningSimulator, dialect: str, face: str, capsys: Any) -> None:
+    told = Told()
+
+    def telling(report: Report, request: web.Request) -> None:
+        log(report, request)
+        told(report, request)
+
+    # no guard is named: what a profile has by default
+    text = upstream(simulator, dialect) + profile("p", "sim:none?echo=1&chars=1&rate=0", **prompt_of(dialect))
+    server = await proxy_with(text, telling)
+    objects = await heard(server, face, "p", TEXT)
+    await server.stop()
+    assert leaking(objects) == []
+    assert REDACTED in channels(objects).values() or REDACTED in json.dumps(objects, ensure_ascii=False)
+    assert leaks("".join(capsys.readouterr())) == []
     report = told.reports[0]
     assert report.text == REDACTED
     assert [finding["kind"] for finding in report.guard.findings] == list(VALUES)
@@ -101,12 +174,28 @@ async def test_nothing_planted_leaves_by_any_face(face: str) -> None:
 
 
 @pytest.mark.parametrize("face", FACES)
-async def test_a_block_ends_before_the_first_value(face: str) -> None:
-    data, told = await proxied(content(TEXT), "block", face)
-    assert leaks(data.decode(errors="replace").replace("\r\n", "")) == []
+@pytest.mark.parametrize("dialect", BUILTIN)
+async def test_a_block_ends_before_the_first_value(simulator: RunningSimulator, dialect: str, face: str) -> None:
+    told = Told()
+    model = "sim:none?echo=1&chars=1&rate=200"
+    text = upstream(simulator, dialect) + profile("p", model, guard="block", **prompt_of(dialect))
+    server = await proxy_with(text, told)
+    objects = await heard(server, face, "p", TEXT)
+    await server.stop()
+    assert leaking(objects) == []
     report = told.reports[0]
     assert (report.status, report.text, report.error.code) == ("blocked", "Here you are: ", "stream_blocked")
-    assert b"Anything else" not in data
+    assert report.timing.first_token_ms is not None
+    assert report.integrity.verified is (True if dialect == "sse-gateway" else None)
+    assert len(TEXT) > report.chunks > len("Here you are: 123-45-6789")
+    said = json.dumps(objects)
+    assert "Anything" not in said
+    if face in ("sse", "websocket"):
+        assert (objects[-1]["type"], objects[-1]["reason"]) == ("blocked", "PII detected")
+    elif face == "openai whole":
+        assert objects[0]["choices"][0]["finish_reason"] == "content_filter"
+    else:
+        assert "stream_blocked" in said
 
 
 async def test_other_channels() -> None:
@@ -120,33 +209,98 @@ async def test_other_channels() -> None:
     )
     deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": char}}]} for char in arguments]
     for face in ("openai", "openai whole", "responses", "ai-sdk", "websocket"):
-        data, told = await proxied(deltas, "redact", face)
-        assert leaks(data.decode(errors="replace").replace("\r\n", "")) == [], face
+        objects, told = await proxied(deltas, "redact", face)
+        assert leaking(objects) == [], face
         channels = [finding["channel"] for finding in told.reports[0].guard.findings]
-        assert channels == ["reasoning", "refusal", "tool_call", "tool_call"]
+        assert sorted(channels) == ["reasoning", "refusal", "tool_call", "tool_call"]
 
 
 async def test_a_reply_that_breaks_off_shows_no_half_of_a_value() -> None:
     for end in (b"", b"data: {broken\n\n", b'data: {"error": {"message": "my SSN is 123-45-6789"}}\n\n'):
-        data, told = await proxied(content("It is 4111 1111 1111"), "redact", "sse", end=end)
-        assert leaks(data.decode()) == []
+        objects, told = await proxied(content("It is 4111 1111 1111"), "redact", "sse", end=end)
+        assert leaking(objects) == []
         assert told.reports[0].text == "It is [CARD]"
         assert leaks(repr(told.reports[0])) == []
 
 
+@pytest.fixture(scope="module")
+def threaded() -> Iterator[RunningSimulator]:
+    with threaded_simulator() as running:
+        yield running
+
+
+def client(kind: str, simulator: RunningSimulator, dialect: str) -> Driver:
+    if dialect == "openai":
+        return Driver(kind, None, dialect=dialect, base_url=simulator.url + "/v1", api_key="k")
+    return Driver(kind, simulator, dialect=dialect)
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("dialect", BUILTIN)
-async def test_every_dialect_and_the_library(simulator: Any, dialect: str) -> None:
-    base = simulator.url + ("/v1" if dialect == "openai" else "")
-    keys = {"api_key": "k"} if dialect == "openai" else {"client_id": "sim-client", "client_secret": "sim-secret"}
-    more = {"prompt_id": "p"} if dialect == "ws-gateway" else {}
-    async with AsyncGateway(dialect=dialect, base_url=base, **keys) as gateway:
-        asked = {"model": "sim:none?rate=0", "messages": [{"role": "user", "content": "hello"}], **more}
-        plain = await gateway.complete(**asked)
-        guarded = await gateway.complete(**asked, guard="redact")
-        assert guarded.text == plain.text
-        assert (guarded.guard.mode, guarded.guard.pii_found, guarded.guard.findings) == ("redact", False, [])
-        assert plain.guard.pii_found is None
-        assert guarded.guard.held_max < 64
+@pytest.mark.parametrize("guard", ["redact", "block", "observe", "off"])
+def test_both_clients(threaded: RunningSimulator, kind: str, dialect: str, guard: str) -> None:
+    driver = client(kind, threaded, dialect)
+    events: list[Any] = []
+    stream = driver.gateway.stream(
+        model="sim:none?echo=1&chars=1&rate=0",
+        messages=[{"role": "user", "content": TEXT}],
+        guard=guard,
+        **prompt_of(dialect),
+    )
+    error = None
+    try:
+        driver.enter(stream)
+        driver.read(stream, events)
+    except StreamBlocked as raised:
+        error = raised
+    driver.leave(stream)
+    driver.close()
+    report = stream.report
+    expected = {"redact": REDACTED, "block": "Here you are: ", "observe": TEXT, "off": TEXT}
+    assert "".join(e.content for e in events if isinstance(e, Text)) == report.text == expected[guard]
+    assert [e.seq for e in events] == list(range(len(events)))
+    assert (error is not None) == (report.status == "blocked") == (guard == "block")
+    found = [e for e in events if isinstance(e, Found)]
+    assert [e.kind for e in found] == {"redact": list(VALUES), "block": ["US_SSN"], "observe": list(VALUES), "off": []}[
+        guard
+    ]
+    assert [(f["start"], f["end"], f["hash"]) for f in report.guard.findings] == [
+        (e.start, e.end, e.hash) for e in found
+    ]
+    assert report.guard.pii_found is (None if guard == "off" else True)
+    if guard in ("redact", "block"):
+        assert leaking([msgspec.to_builtins(e) for e in events]) == []
+        assert leaks(repr(events) + repr(report) + repr(error) + str(error)) == []
+        # a finding comes before the placeholder that it speaks of
+        for e in found:
+            if guard == "redact":
+                said = "".join(x.content for x in events[: e.seq] if isinstance(x, Text))
+                assert f"[{e.kind}]" not in said
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("dialect", BUILTIN)
+def test_a_cut_at_any_place_shows_no_half_of_a_value(threaded: RunningSimulator, kind: str, dialect: str) -> None:
+    driver = client(kind, threaded, dialect)
+    for at in range(10, 75, 5 if kind == "async" else 11):
+        stream = driver.gateway.stream(
+            model=f"sim:cut?echo=1&chars=1&rate=0&at={at}",
+            messages=[{"role": "user", "content": TEXT}],
+            guard="redact",
+            **prompt_of(dialect),
+        )
+        events: list[Any] = []
+        with pytest.raises(StreamInterrupted) as cut:
+            driver.enter(stream)
+            driver.read(stream, events)
+        driver.leave(stream)
+        assert leaking([msgspec.to_builtins(e) for e in events]) == []
+        assert leaks(repr(cut.value.report) + str(cut.value)) == []
+        # all that is no part of a value is kept
+        shown = re.sub(r"\[[A-Z_]+\]", "", cut.value.report.text)
+        assert TEXT.startswith(shown[:14])
+        assert len(cut.value.report.text) >= min(at, 14) - 1
+    driver.close()
 
 
 async def test_the_library_raises_where_a_guard_blocks() -> None:
@@ -173,8 +327,8 @@ async def test_a_guard_that_fails_lets_nothing_out(monkeypatch: pytest.MonkeyPat
 
     original = engine.Scan.push
     monkeypatch.setattr(engine.Scan, "push", broken)
-    data, told = await proxied(content("It is 123-45-6789, you know."), "redact", "sse")
-    assert leaks(data.decode()) == []
+    objects, told = await proxied(content("It is 123-45-6789, you know."), "redact", "sse")
+    assert leaking(objects) == []
     assert told.reports[0].text in ("", "It is ")
     assert told.reports[0].status == "failed"
 

@@ -34,6 +34,8 @@ MORE: dict[str, dict[str, Any]] = {
     "small": {"context_window": 1},
     "joined": {"on_cut": "continue"},
     "again": {"on_cut": "restart"},
+    # pieces are counted, and a guard holds some of them whole
+    "long": {"guard": "off"},
 }
 
 
@@ -109,7 +111,7 @@ async def test_replies_one_behind_the_other(socket: aiohttp.ClientWebSocketRespo
         assert (last["type"], log["status"], log["outcome"]) == ("complete", status, outcome)
         assert (log["requestId"], log["modelId"]) == (first["streamId"], model)
         assert log["tokenCount"] > 0
-        assert (log["ppiFiltered"], log["piiFiltered"], log["safetyPassed"]) == (None, None, None)
+        assert (log["ppiFiltered"], log["piiFiltered"], log["safetyPassed"]) == (False, False, True)
         assert "text" not in log["report"]
         assert rest[-2]["data"]["choices"][0]["finish_reason"] == ("length" if outcome == "truncated" else "stop")
     assert len(ids) == 3

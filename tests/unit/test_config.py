@@ -37,7 +37,10 @@ def resolve_client(arguments, environ, **options):
         ("[upstreams.a]\n[profiles.p]\nupstream = 'a'", "missing required field `model`"),
         ("[server]\ndefault_profile = 'x'", "default_profile is 'x'"),
         ("[server]\nprot = 1", "unknown key server.prot"),
-        ("[upstreams.a]\n[profiles.p]\nupstream = 'a'\nmodel = 'm'\nguard = 'default'", "did you mean|known are block, observe, off, redact"),
+        (
+            "[upstreams.a]\n[profiles.p]\nupstream = 'a'\nmodel = 'm'\nguard = 'default'",
+            "did you mean|known are block, observe, off, redact",
+        ),
         ("[live.default]", "reserved section"),
         ("x =", "is not TOML"),
     ],

@@ -54,7 +54,7 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
     gc.set_threshold(GC_THRESHOLD)
     unread = [name for name, profile in found.profiles.items() if profile.guard == "off"]
     if unread:
-        say(f'no guard reads the text of {", ".join(unread)}: set guard in the profile, such as guard = "redact"')
+        say(f'no guard reads the text of {", ".join(unread)}: guard = "off" in the profile says so')
     if host not in LOOPBACK and found.server.tls_cert is None:
         say("without server.tls_cert keys and text travel in clear: set it, or put something with TLS in front")
     run(serve(server, read, say, insecure=insecure))

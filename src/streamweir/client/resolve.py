@@ -202,7 +202,7 @@ def _from_file(config: Config, profile: str | None, explicit: dict[str, Any], ab
         chosen.context_window,
         chosen.on_overflow,
         chosen.prompt_id,
-        chosen.guard,
+        chosen.guard or "off",
         Guards(config.guards, outside.environ),
         sources={**sources, "model": model},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.upstream import UpstreamClient
@@ -23,6 +23,9 @@ from streamweir.stages.limits import TimeLimits
 from streamweir.stages.report import rfc3339
 from streamweir.tables import Config
 from streamweir.tokens import counter
+
+DEFAULT_GUARD: Final = "redact"
+"""The guard of a profile that names none: what leaves unread must have been chosen by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class Profiles:
                 table.context_window,
                 table.on_overflow,
                 tuple(table.fallback),
-                table.guard,
+                table.guard or DEFAULT_GUARD,
                 guards,
             )
             for name, table in config.profiles.items()

@@ -10,7 +10,7 @@ import msgspec
 
 from streamweir.dialects import Dialect, Encoder
 from streamweir.events import Delta, End, Numbered, ToolCallDelta, Upstream, UsageUpdate
-from streamweir.simulator.replies import reply_to, tokens_of, tool_call
+from streamweir.simulator.replies import echo_of, reply_to, tokens_of, tool_call
 from streamweir.simulator.scenario import Scenario
 from streamweir.simulator.spellings import Spelling, spelling
 from streamweir.wire.websocket import encode_close
@@ -178,9 +178,8 @@ def content_events(scenario: Scenario, asked: Asked) -> list[Upstream]:
         name, pieces = tool_call(asked.tools)
         first = ToolCallDelta(0, f"call_{asked.seed}", name, "", kind="function")
         return [first, *(ToolCallDelta(0, arguments=piece) for piece in pieces)]
-    pieces = remaining(
-        asked.messages, tokens_of(reply_to(asked.messages, asked.seed), scenario.tokens), scenario.overlap
-    )
+    reply = echo_of(asked.messages) if scenario.echo else reply_to(asked.messages, asked.seed)
+    pieces = remaining(asked.messages, tokens_of(reply, scenario.tokens, scenario.chars), scenario.overlap)
     if scenario.fault == "extra":
         return [Delta(piece, extra={"delta": {"odd": 1}, "chunk": {"system_fingerprint": "sim"}}) for piece in pieces]
     return [Delta(piece) for piece in pieces]

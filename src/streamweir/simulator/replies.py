@@ -57,10 +57,18 @@ def reply_to(messages: list[dict[str, Any]], seed: int) -> str:
     return SCRIPTS[names[sha256(f"{seed}:{text}".encode()).digest()[0] % len(names)]]
 
 
-def tokens_of(reply: str, count: int = 0) -> list[str]:
-    """The reply in token-like pieces that join to it; with `count`, repeated or cut to that many."""
-    pieces: list[str] = TOKEN.findall(reply)
-    if not count:
+def echo_of(messages: list[dict[str, Any]]) -> str:
+    """The last message's own text."""
+    content: Any = messages[-1].get("content") if messages else ""
+    return content if isinstance(content, str) else ""
+
+
+def tokens_of(reply: str, count: int = 0, chars: int = 0) -> list[str]:
+    """The reply in token-like pieces that join to it, or of `chars` each; `count`: repeated or cut to that many."""
+    pieces: list[str] = (
+        [reply[at : at + chars] for at in range(0, len(reply), chars)] if chars > 0 else TOKEN.findall(reply)
+    )
+    if not count or not pieces:
         return pieces
     return [pieces[number % len(pieces)] for number in range(count)]
 

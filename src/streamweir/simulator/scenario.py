@@ -66,7 +66,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One behaviour. `at` counts content chunks before the fault, `split` is bytes a write (0: an event a write).
 
     `rate` is tokens a second (0: as fast as possible), `wait` seconds before the first token, `tokens` the length of
-    the reply (0: the script's own), `key` makes the counters of `…-once` and `…-twice` separate ones. A conversation
+    the reply (0: the script's own), `chars` that of a token in code points (0: like a model's), `echo` says the last
+    message again in place of a script, `key` makes the counters of `…-once` and `…-twice` separate ones. A conversation
     that ends with the beginning of the reply gets its rest, with `overlap` tokens said again.
     """
 
@@ -76,6 +77,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: float = 30.0
     wait: float = 0.0
     tokens: int = 0
+    chars: int = 0
+    echo: bool = False
     key: str = ""
     overlap: int = 0
 

@@ -6,7 +6,7 @@ Nothing is released on a timer, and nothing at all once the guard itself has fai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ from streamweir.events import (
     Diagnostic,
     End,
     Extra,
+    Found,
     Note,
     Reasoning,
     Released,
@@ -23,28 +24,30 @@ from streamweir.events import (
     ToolCall,
     ToolCallDelta,
     Upstream,
+    UsageUpdate,
 )
 from streamweir.guard.arguments import ArgumentsScan
 from streamweir.guard.engine import Scan, redact
 from streamweir.guard.shapes import Finding, Guard, Mode
 from streamweir.report import WHOLE, GuardReport
+from streamweir.stages.carried import carried
 from streamweir.stages.release import Names, released
 
-Channel = tuple[str, int, int]
-"""Which text: content, reasoning, refusal or tool_call; of which choice; of which of its calls."""
-
-SAFE_KEYS: Final = frozenset(("system_fingerprint", "service_tier", "native_finish_reason", "provider"))
-"""Keys that are carried through although they hold text; other text that the event model does not know is dropped."""
+Source = Literal["content", "reasoning", "refusal", "tool_call", "prompt"]
+Channel = tuple[Source, int, int]
+"""Which text: its name, of which choice, of which of its calls."""
 
 
 class Guarded:
     """The stage. `mode` is the output's."""
 
     __slots__ = (
+        "_asked",
         "_back",
         "_blocked",
         "_broken",
-        "_gone",
+        "_dropped",
+        "_found",
         "_guard",
         "_held",
         "_index",
@@ -61,14 +64,16 @@ class Guarded:
         """`restore` puts values that were masked in the prompt back into what has passed the guard; `asked` is what was
         found in the prompt.
         """
-        self._restore = restore
-        self._back: dict[Channel, Scan | ArgumentsScan] = {}
         self._guard = guard
         self._mode: Mode = mode
         self._names = names
+        self._restore = restore
+        self._asked = asked
         self._scans: dict[Channel, Scan | ArgumentsScan] = {}
-        self._gone: list[tuple[Channel, Finding]] = [(("prompt", 0, 0), finding) for finding in asked]
+        self._back: dict[Channel, Scan | ArgumentsScan] = {}
+        self._found: list[tuple[Channel, Finding]] = []
         self._held = 0
+        self._dropped = 0
         self._seq = 0
         self._index = 0
         self._blocked = False
@@ -100,49 +105,57 @@ class Guarded:
     # -- text ------------------------------------------------------------------------------------------
 
     def _text(self, event: Delta, out: list[Released | End]) -> None:
-        channel = event.channel, event.choice, 0
+        channel: Channel = event.channel, event.choice, 0
         scan = self._scans.get(channel)
         if scan is None:
             scan = self._scans[channel] = Scan(self._guard, self._mode)
-        text = self._restored(channel, scan.push(event.text))
-        if text or (event.extra and not event.text):
-            self._release(channel, text, carried(event.extra), out)
+        text = scan.push(event.text)
+        if scan.findings:
+            self._tell(channel, scan, out)
+        if self._restore is not None and text:
+            text = self._restored(channel, text, self._restore)
+        extra = self._carried(event.extra) if event.extra else msgspec.UNSET
+        if text or (extra and not event.text):
+            self._release(channel, text, extra, out)
         if scan.blocked:
-            self._block(event, out)
+            self._block(out)
 
     def _tool(self, event: ToolCallDelta, out: list[Released | End]) -> None:
-        channel = "tool_call", event.choice, event.index
+        channel: Channel = "tool_call", event.choice, event.index
         scan = self._scans.get(channel)
         if scan is None:
             scan = self._scans[channel] = ArgumentsScan(self._guard, self._mode)
-        arguments = self._restored(channel, scan.push(event.arguments)) if event.arguments else event.arguments
+        arguments = event.arguments
+        if arguments:
+            arguments = scan.push(arguments)
+            self._tell(channel, scan, out)
+            if self._restore is not None and arguments:
+                arguments = self._restored(channel, arguments, self._restore)
         name = redact(self._guard, event.name)[0] if event.name and self._mode != "observe" else event.name
         if arguments or event.id or event.name or event.kind:
-            extra = carried(event.extra)
+            extra = self._carried(event.extra) if event.extra else msgspec.UNSET
             out.append(ToolCall(self._next(), event.index, event.choice, event.id, event.kind, name, arguments, extra))
         if scan.blocked:
-            self._block(event, out)
+            self._block(out)
 
-    def _restored(self, channel: Channel, text: str) -> str:
-        if self._restore is None or not text:
-            return text
+    def _restored(self, channel: Channel, text: str, restore: Guard) -> str:
         back = self._back.get(channel)
         if back is None:
             kind = ArgumentsScan if channel[0] == "tool_call" else Scan
-            back = self._back[channel] = kind(self._restore)
+            back = self._back[channel] = kind(restore)
         return back.push(text)
 
     def _release(
         self, channel: Channel, text: str, extra: Extra | msgspec.UnsetType, out: list[Released | End]
     ) -> None:
-        kind, choice, call = channel
-        if kind == "tool_call":
+        source, choice, call = channel
+        if source == "tool_call":
             out.append(ToolCall(self._next(), call, choice, arguments=text))
-        elif kind == "reasoning":
+        elif source == "reasoning":
             out.append(Reasoning(self._next(), text, choice, extra))
         else:
             out.append(
-                Text(self._next(), self._index, text, choice, "refusal" if kind == "refusal" else "content", extra)
+                Text(self._next(), self._index, text, choice, "refusal" if source == "refusal" else "content", extra)
             )
             self._index += 1
 
@@ -154,62 +167,82 @@ class Guarded:
 
     def _other(self, event: Upstream, out: list[Released | End]) -> None:
         if type(event) is Note:
-            out.append(Diagnostic(self._next(), event.kind, carried(event.extra)))
+            out.append(Diagnostic(self._next(), event.kind, self._carried(event.extra)))
             return
+        if type(event) is UsageUpdate and event.details:
+            details = self._carried({"details": event.details})
+            event = msgspec.structs.replace(event, details=details["details"] if details else msgspec.UNSET)
         if type(event) is ThrownAway:
             # the text so far is withdrawn, and what is held of it with it
             self._close()
             self._back.clear()
         out.append(released(event, self._next(), self._names))
+        for finding in self._asked:
+            self._say(("prompt", 0, 0), finding, out)
+        self._asked = ()
+
+    def _carried(self, extra: Extra | msgspec.UnsetType) -> Extra | msgspec.UnsetType:
+        kept, dropped = carried(extra)
+        self._dropped += dropped
+        return kept
+
+    def _tell(self, channel: Channel, scan: Scan | ArgumentsScan, out: list[Released | End]) -> None:
+        for finding in scan.findings:
+            self._say(channel, finding, out)
+        scan.findings.clear()
+
+    def _say(self, channel: Channel, f: Finding, out: list[Released | End]) -> None:
+        self._found.append((channel, f))
+        out.append(Found(self._next(), f.kind, f.group, f.start, f.end, channel[0], f.hash, channel[1], channel[2]))
 
     def _end(self, end: End, out: list[Released | End]) -> None:
-        if not self._broken:
-            for channel, scan in self._scans.items():
-                text = self._restored(channel, scan.finish(whole=end.status == "completed"))
-                back = self._back.pop(channel, None)
-                if back is not None:
-                    text += back.finish(whole=True)
-                if text:
-                    self._release(channel, text, msgspec.UNSET, out)
-            if end.status in WHOLE and any(scan.blocked for scan in self._scans.values()):
-                end = blocked()
+        for channel, scan in self._scans.items():
+            text = scan.finish(whole=end.status == "completed")
+            self._tell(channel, scan, out)
+            if self._restore is not None:
+                text = self._restored(channel, text, self._restore)
+                text += self._back[channel].finish(whole=True)
+            if text:
+                self._release(channel, text, msgspec.UNSET, out)
+        if end.status in WHOLE and any(scan.blocked for scan in self._scans.values()):
+            end = blocked(end)
         self._conclude(end, out)
 
-    def _block(self, event: Delta | ToolCallDelta, out: list[Released | End]) -> None:
+    def _block(self, out: list[Released | End]) -> None:
         self._blocked = True
         for channel, back in self._back.items():
             if rest := back.finish(whole=True):
                 self._release(channel, rest, msgspec.UNSET, out)
-        self._conclude(blocked(), out)
+        self._conclude(blocked(End("blocked")), out)
 
     def _conclude(self, end: End, out: list[Released | End]) -> None:
         self._close()
-        groups = {finding.group for channel, finding in self._gone if channel[0] != "prompt"}
+        groups = {finding.group for channel, finding in self._found if channel[0] != "prompt"}
         end.sections["guard"] = GuardReport(
             mode=self._mode,
             pii_found="pii" in groups,
             safety_passed="safety" not in groups,
-            findings=[shown(channel, finding) for channel, finding in self._gone],
+            findings=[shown(channel, finding) for channel, finding in self._found],
             held_max=self._held,
         )
+        end.sections["dropped"] = self._dropped
         if end.message is not None:
             end = msgspec.structs.replace(end, message=redact(self._guard, end.message)[0])
         out.append(end)
 
     def _close(self) -> None:
-        for channel, scan in self._scans.items():
-            self._gone += [(channel, finding) for finding in scan.findings]
-            self._held = max(self._held, scan.held_max)
+        self._held = max((self._held, *(scan.held_max for scan in self._scans.values())))
         self._scans.clear()
 
 
-def blocked() -> End:
+def blocked(end: End) -> End:
     """The end of a stream whose guard found something and blocks."""
     return End(
         "blocked",
         code="stream_blocked",
         message="the guard found something in the reply that must not leave",
         error_type="StreamBlocked",
+        sections=end.sections,
     )
 
 
@@ -218,19 +251,3 @@ def shown(channel: Channel, finding: Finding) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.to_builtins(finding)
     body["channel"] = channel[0]
     return body | ({"choice": channel[1]} if channel[1] else {}) | ({"call": channel[2]} if channel[2] else {})
-
-
-def carried(extra: Extra | msgspec.UnsetType) -> Extra | msgspec.UnsetType:
-    """What may be carried of keys that nobody here knows: numbers and the like, and no text."""
-    if not extra:
-        return msgspec.UNSET
-    out = {level: kept for level, keys in extra.items() if (kept := _kept(keys))}
-    return out or msgspec.UNSET
-
-
-def _kept(keys: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in keys.items()
-        if key in SAFE_KEYS or value is None or isinstance(value, bool | int | float)
-    }

@@ -101,6 +101,7 @@ class Measure:
                 timing.gap_mean_ms = milliseconds((self._last_at - first) / (self._chunks - 1))
                 self._classify()
                 self._classes[0] = self._classes.get(0, 0) + self._together
+                self._together = 0
                 timing.gap_p95_ms = round(percentile(self._classes, 0.95) / 1000, 3)
         end.sections["timing"] = timing
         end.sections["generating"] = self._last_at - first if first is not None else 0.0

@@ -138,7 +138,7 @@ class Conclude:
             usage=usage,
             chunks=sections.get("chunks", 0),
             bytes=self.received,
-            diagnostics=sections.get("diagnostics", 0),
+            diagnostics=sections.get("diagnostics", 0) + sections.get("dropped", 0),
             integrity=integrity,
             guard=sections.get("guard") or GuardReport(),
             rate_limit=sections.get("rate_limit") or RateLimitReport(),
