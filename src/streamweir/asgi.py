@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from streamweir.client.aio.stream import AsyncStream
 from streamweir.errors import StreamweirError
 from streamweir.events import Ended, Released
-from streamweir.faces import CONTENT_TYPE, HEARTBEAT
+from streamweir.faces import HEARTBEAT, STREAM_HEADERS
 from streamweir.faces.ai_sdk import HEADERS as AI_SDK_HEADERS
 from streamweir.faces.ai_sdk import AiSdk
 from streamweir.faces.browser_sse import BrowserSse
@@ -42,12 +42,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Encode = Callable[[Sequence[Released]], bytes]
-
-STREAM_HEADERS: Final = {
-    "content-type": CONTENT_TYPE,
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-}
 
 
 class EventStreamResponse(Base):  # type: ignore[misc,unused-ignore]
@@ -87,11 +81,11 @@ class EventStreamResponse(Base):  # type: ignore[misc,unused-ignore]
         own = dict(AI_SDK_HEADERS) if face == "ai-sdk" else {}
         if stream.request_id.isascii() and stream.request_id.isprintable():
             own["x-request-id"] = stream.request_id
-        given = {name.lower(): value for name, value in (headers or {}).items()}
+        named = _lower(STREAM_HEADERS) | own | _lower(headers or {})
         if hasattr(self, "init_headers"):
-            self.init_headers({**STREAM_HEADERS, **own, **given})
+            self.init_headers(named)
         else:
-            self.raw_headers = _raw({**STREAM_HEADERS, **own, **given})
+            self.raw_headers = _raw(named)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request."""
@@ -190,5 +184,9 @@ async def _body(send: Send, data: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": more})
 
 
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in _lower(headers).items()]

@@ -12,7 +12,12 @@ from msgspec.structs import replace
 
 from streamweir.report import Report
 
-CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
+STREAM_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+"""Headers of every stream over HTTP: nothing on the way may keep, change or gather it."""
 
 HEARTBEAT: Final = b": heartbeat\n\n"
 """An SSE comment: every parser passes over it, and no proxy takes the connection for dead."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
 from streamweir.faces import blocked_by, public_report, retryable, told
-from streamweir.faces.wanted import Wanted, read_body, stops
-from streamweir.request import Message
+from streamweir.faces.wanted import BrowserPrompt, Wanted, read_body
 
 _json = msgspec.json.Encoder().encode
 
@@ -69,16 +67,10 @@ def terminal(event: Ended) -> dict[str, object]:
     }
 
 
-class BrowserRequest(msgspec.Struct, rename={"configuration_id": "configurationId"}):
+class BrowserRequest(BrowserPrompt, rename={"configuration_id": "configurationId"}):
     """What `POST /api/llm/stream` takes; `configurationId` names a profile. Unknown keys are ignored."""
 
     configuration_id: str = ""
-    messages: list[Message] = []
-    temperature: float | None = None
-    max_tokens: int | None = None
-    stop: list[str] | str | None = None
-    metadata: dict[str, Any] | None = None
-    conversation_id: str | None = None
 
 
 _decode_request = msgspec.json.Decoder(BrowserRequest).decode
@@ -89,12 +81,4 @@ def read_request(body: bytes) -> Wanted:
     asked = read_body(_decode_request, body)
     if not asked.configuration_id or not asked.messages:
         raise RequestError("configurationId and messages are required")
-    return Wanted(
-        profile=asked.configuration_id,
-        messages=asked.messages,
-        temperature=asked.temperature,
-        max_tokens=asked.max_tokens,
-        stop=tuple(stops(asked.stop) or ()),
-        metadata=asked.metadata or {},
-        conversation_id=asked.conversation_id,
-    )
+    return asked.wanted(asked.configuration_id)

@@ -11,9 +11,8 @@ from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
 from streamweir.faces import blocked_by, public_report, retryable, told
 from streamweir.faces.chat_chunks import ChatChunks, encode, finish_reasons
-from streamweir.faces.wanted import Wanted, stops
+from streamweir.faces.wanted import BrowserPrompt, Wanted
 from streamweir.report import Report
-from streamweir.request import Message
 from streamweir.wire.websocket import encode_message
 
 SUBPROTOCOL = "streamweir.v1"
@@ -33,16 +32,10 @@ HEARTBEAT = encode_message(b'{"type":"ping"}')
 PONG = encode_message(b'{"type":"pong"}')
 
 
-class InitPayload(msgspec.Struct, rename={"model_id": "modelId"}):
+class InitPayload(BrowserPrompt, rename={"model_id": "modelId"}):
     """What is asked for; `modelId` names a profile. Unknown keys are ignored."""
 
     model_id: str = ""
-    messages: list[Message] = []
-    temperature: float | None = None
-    max_tokens: int | None = None
-    stop: list[str] | str | None = None
-    metadata: dict[str, Any] | None = None
-    conversation_id: str | None = None
     ticket: str | None = None
 
 
@@ -84,16 +77,7 @@ def read_message(text: str | bytes) -> Said:
         raise RequestError(f"payload: {error}", code="invalid_request") from None
     if not asked.model_id or not asked.messages:
         raise RequestError("payload: modelId and messages are required", code="invalid_request")
-    wanted = Wanted(
-        profile=asked.model_id,
-        messages=asked.messages,
-        temperature=asked.temperature,
-        max_tokens=asked.max_tokens,
-        stop=tuple(stops(asked.stop) or ()),
-        metadata=asked.metadata or {},
-        conversation_id=asked.conversation_id,
-    )
-    return Init(wanted, asked.ticket)
+    return Init(asked.wanted(asked.model_id), asked.ticket)
 
 
 def acknowledgement(*, tokens: int, model: str, stream_id: str) -> bytes:

@@ -10,6 +10,7 @@ from streamweir.events import Diagnostic, Ended, Extra, Reasoning, Released, Res
 from streamweir.faces.chat_chunks import OURS, finish_reasons, usage_object
 from streamweir.faces.openai_chat import error_body
 from streamweir.faces.wanted import Wanted, read_object, stops, wanted_of
+from streamweir.report import Report
 
 MAX_CHOICES = 128
 """OpenAI's own bound of `n`."""
@@ -45,9 +46,7 @@ def completion(events: Sequence[Released], *, id: str, model: str, created: int)
     ended = cast("Ended", events[-1])
     report = ended.report
     if not report.complete and report.status != "blocked":
-        body = error_body(report)
-        body["partial"] = report.text
-        return (504 if report.status == "timed_out" else 502), body
+        return failure(report)
     reasons: dict[int, str] = finish_reasons(ended)
     if report.status == "blocked" and "content_filter" not in reasons.values():
         reasons[0] = "content_filter"
@@ -75,6 +74,11 @@ def completion(events: Sequence[Released], *, id: str, model: str, created: int)
         "choices": [choices[number].shown(number, reasons.get(number)) for number in sorted(choices)],
         "usage": usage_object(usage, report),
     }
+
+
+def failure(report: Report) -> tuple[int, dict[str, Any]]:
+    """The status and JSON body of a reply that was not streamed and did not end whole: the error, the partial text."""
+    return (504 if report.status == "timed_out" else 502), error_body(report) | {"partial": report.text}
 
 
 class Choice:

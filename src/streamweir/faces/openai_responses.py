@@ -13,6 +13,7 @@ from streamweir.events import Ended, Reasoning, Released, Restarted, Started, Te
 from streamweir.faces import told
 from streamweir.faces.chat_chunks import encode
 from streamweir.faces.openai_chat import error_body
+from streamweir.faces.openai_completion import failure
 from streamweir.report import Report
 
 Kind = Literal["message", "function_call", "reasoning"]
@@ -231,7 +232,4 @@ def answer(events: Sequence[Released], face: OpenAIResponses) -> tuple[int, dict
     """The status and JSON body of a reply that was not streamed: the response, or an error with the partial text."""
     face(events)
     report = cast("Ended", events[-1]).report
-    if report.complete:
-        return 200, face.response
-    status = 504 if report.status == "timed_out" else 502
-    return status, error_body(report) | {"partial": report.text}
+    return (200, face.response) if report.complete else failure(report)

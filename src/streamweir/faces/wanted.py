@@ -33,6 +33,29 @@ class Wanted(msgspec.Struct, kw_only=True):
     passthrough: dict[str, Any] = {}
 
 
+class BrowserPrompt(msgspec.Struct, kw_only=True):
+    """What both of the browsers' wires take beside their name for a profile."""
+
+    messages: list[Message] = []
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] | str | None = None
+    metadata: dict[str, Any] | None = None
+    conversation_id: str | None = None
+
+    def wanted(self, profile: str) -> Wanted:
+        """What is asked for, of that profile."""
+        return Wanted(
+            profile=profile,
+            messages=self.messages,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            stop=tuple(stops(self.stop) or ()),
+            metadata=self.metadata or {},
+            conversation_id=self.conversation_id,
+        )
+
+
 def read_body(decode: Callable[[bytes], T], body: bytes) -> T:
     """The request in a body. Raises RequestError that says which key is wrong and what it should be."""
     try:

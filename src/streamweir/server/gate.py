@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from streamweir.errors import StreamweirError
 from streamweir.faces.problems import Problem, problem_of
 from streamweir.server.keys import ANYONE, NOBODY, Who
 from streamweir.server.origins import allowed, preflight_headers
-from streamweir.server.problems import answer_of
 from streamweir.server.shared import BEGUN, ORIGIN_ALLOWED, SHARED, WHO, Serving, answer_headers, printable, seen_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -83,7 +83,8 @@ def _problem(request: web.Request, error: Exception) -> Problem:
 
 
 def _shaped(request: web.Request, problem: Problem) -> web.Response:
-    return answer_of(problem, openai=request.path.startswith("/v1/"))
+    body = msgspec.json.encode(problem.body(openai=request.path.startswith("/v1/")))
+    return web.Response(status=problem.status, body=body, content_type="application/json", headers=problem.headers)
 
 
 def _check_origin(request: web.Request, origin: str) -> None:

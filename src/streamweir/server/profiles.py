@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from msgspec.structs import replace
+
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.upstream import UpstreamClient
 from streamweir.client.guarding import Guards
@@ -187,4 +189,4 @@ def replace_fallback(policy: AgainPolicy, fallback: bool) -> AgainPolicy:
     """The policy, with whether others are left to ask."""
     if policy.fallback == fallback:
         return policy
-    return AgainPolicy(policy.on_cut, policy.on_gaps, policy.max_restarts, policy.continue_as, policy.retry, fallback)
+    return replace(policy, fallback=fallback)

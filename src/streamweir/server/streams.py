@@ -16,16 +16,10 @@ from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.errors import RequestError
 from streamweir.events import Released
-from streamweir.faces import CONTENT_TYPE, HEARTBEAT
+from streamweir.faces import HEARTBEAT, STREAM_HEADERS
 from streamweir.relay import Relay
 from streamweir.server.reply import StreamReply
 from streamweir.server.shared import BEGUN, SHARED, Shared, answer_headers
-
-STREAM_HEADERS = {
-    "Content-Type": CONTENT_TYPE,
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
 
 
 class Downstream:
@@ -176,8 +170,8 @@ async def stream(
         running = relay
         if opened.error is not None and not begun:
             raise opened.error
-        if not begun and opened.correlation_id is not None:
-            reply.headers["ININ-Correlation-Id"] = opened.correlation_id
+        if not begun:
+            reply.headers.update(id_headers(opened))
         carrier = Carrier(source, shared.wheel, opened, relay, downstream.take)
         shared.live.add(carrier)
         try:
