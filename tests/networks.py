@@ -150,3 +150,15 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+async def accepting(port: int, seconds: float) -> None:
+    """Wait until a server that was just started takes connections. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                await writer.wait_closed()
+                return
+            await asyncio.sleep(0.05)

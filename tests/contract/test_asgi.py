@@ -17,7 +17,7 @@ from streamweir.simulator.replies import SCRIPTS
 from streamweir.wire.sse import SseDecoder
 from tests.conftest import ROOT, gateway_for
 from tests.contract.test_client import closed_within
-from tests.networks import free_port
+from tests.networks import accepting, free_port
 
 WHOLE = SCRIPTS["hello"]
 FACES = ("sse", "openai", "responses", "ai-sdk")
@@ -39,14 +39,7 @@ async def uvicorn(simulator: RunningSimulator) -> AsyncIterator[str]:
         env=environ, cwd=ROOT,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(20):
-            while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    await writer.wait_closed()
-                    break
-                await asyncio.sleep(0.05)
+        await accepting(port, 20)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -21,7 +21,7 @@ from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS
 from tests.conftest import ROOT, needs
-from tests.networks import free_port, make_ca
+from tests.networks import accepting, free_port, make_ca
 from tests.proxies import FACES, Downstream, Told, body_of, post, profile, proxy_with, upstream
 
 WHOLE = SCRIPTS["hello"]
@@ -161,14 +161,7 @@ async def nginx(folder: Path, url: str, more: str) -> AsyncIterator[str]:
         program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")
     )
     try:
-        async with asyncio.timeout(10):
-            while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    await writer.wait_closed()
-                    break
-                await asyncio.sleep(0.05)
+        await accepting(port, 10)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
