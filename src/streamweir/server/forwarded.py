@@ -15,8 +15,8 @@ from streamweir.errors import ConfigError
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]+)?")
-"""An address as a proxy may write it, with a port or in brackets."""
+PORT: Final = re.compile(r"\A(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]+)?\Z")
+"""An address as a proxy may write it, with a port or in brackets. A bare one of the sixth version is all address."""
 
 
 @dataclass(frozen=True, slots=True)
