@@ -32,7 +32,14 @@ first_token_timeout = "800ms"
 """
 
 
-ON_UVLOOP = {"test_disconnects.py", "test_gate.py", "test_proxy.py", "test_time.py", "test_websocket.py"}
+ON_UVLOOP = {
+    "test_disconnects.py",
+    "test_gate.py",
+    "test_proxy.py",
+    "test_reply.py",
+    "test_time.py",
+    "test_websocket.py",
+}
 """Tests that run on the event loop that `serve` uses: its transports are stricter than asyncio's own."""
 
 

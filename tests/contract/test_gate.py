@@ -190,6 +190,8 @@ async def test_tickets(http: aiohttp.ClientSession) -> None:
     for ttl in (0, -1, 1e9, 3601):
         assert await ticket(http, 400, profile="a", ttl=ttl) == "invalid_request"
     assert await ticket(http, 400, profile="a", ttl="x") == "invalid_request"
+    for origin in ("https://app.example.com:443", "https://*.example.com", "app.example.com", "*", ""):
+        assert await ticket(http, 400, profile="a", origin=origin) == "invalid_request"
     # nobody makes a ticket of a ticket
     async with http.post("/api/llm/tickets", json={}, headers={"X-Streamweir-Ticket": await ticket(http)}) as answer:
         assert (answer.status, (await answer.json())["code"]) == (403, "ticket_from_ticket")
@@ -201,6 +203,8 @@ async def test_a_ticket_for_one_origin_and_one_that_expires(server: Server, http
     for origin in ({}, {"Origin": server.url}):
         one = await ticket(http, profile="a", origin=SITE)
         assert await asked(http, "sse", X_Streamweir_Ticket=one, **origin) == (401, "invalid_ticket")
+        # another origin's attempt has used it up
+        assert await asked(http, "sse", X_Streamweir_Ticket=one, Origin=SITE) == (401, "invalid_ticket")
     one = await ticket(http, profile="a", ttl=0.001)
     await asyncio.sleep(0.01)
     assert await asked(http, "sse", X_Streamweir_Ticket=one) == (401, "invalid_ticket")
@@ -302,6 +306,10 @@ def test_beyond_this_machine_keys_are_needed() -> None:
         ('origins = ["app.example.com"]', "is no origin"),
         ('origins = ["https://app.example.com/"]', "is no origin"),
         ('origins = ["null"]', "is no origin"),
+        ('origins = ["https://*.example.com"]', "is no origin"),
+        ('origins = ["https://app.example.com:65536"]', "is no origin"),
+        ('origins = ["https://app.example.com:443"]', "leave out the usual port: 'https://app.example.com'$"),
+        ('origins = ["http://app.example.com:80"]', "leave out the usual port: 'http://app.example.com'$"),
         ('origins = ["https://App.example.com"]', "lower case"),
         ('trusted_proxies = ["10.0.0.1/8"]', "is no address or network"),
         ('tls_cert = "x"', "belong together"),

@@ -102,9 +102,13 @@ async def test_an_upstream_that_refuses_in_time_is_a_status(simulator: RunningSi
     await server.stop()
 
 
-@pytest.mark.parametrize("face", STREAMED)
-async def test_heartbeats_while_an_upstream_is_silent(simulator: RunningSimulator, face: str) -> None:
-    server = await proxy_with(upstream(simulator, idle_timeout="900ms") + profile("p", "sim:stall?rate=0") + SOON)
+@pytest.mark.parametrize(("face", "commit_after"), [*((face, "200ms") for face in STREAMED), ("sse", "10s")])
+async def test_heartbeats_while_an_upstream_is_silent(
+    simulator: RunningSimulator, face: str, commit_after: str
+) -> None:
+    """Also where the answer began long before it would have had to."""
+    text = upstream(simulator, idle_timeout="900ms") + profile("p", "sim:stall?rate=0")
+    server = await proxy_with(text + f'[server]\ncommit_after = "{commit_after}"\nheartbeat = "200ms"\n')
     client = await Downstream.ask(server, face, "p")
     data = b""
     async with asyncio.timeout(5):
