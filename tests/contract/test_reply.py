@@ -9,6 +9,9 @@ from aiohttp import web
 
 from streamweir.faces import HEARTBEAT
 from streamweir.server.reply import StreamReply
+from streamweir.simulator.app import RunningSimulator
+from tests.contract.test_client import closed_within
+from tests.proxies import Downstream, profile, proxy_with, upstream
 
 ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Write = Callable[[StreamReply, asyncio.Transport], Awaitable[None]]
@@ -99,3 +102,25 @@ async def test_an_answer_that_is_not_ended_does_not_look_ended() -> None:
             while piece := await reader.read(65536):
                 data += piece
         assert not data.endswith(b"0\r\n\r\n")
+
+
+async def test_the_upstream_is_closed_though_its_last_words_cannot_be_written(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[bytes] = []
+
+    def finish(self: StreamReply, data: bytes) -> None:
+        failed.append(data)
+        raise RuntimeError("the handler is closed")
+
+    monkeypatch.setattr(StreamReply, "finish", finish)
+    long = {"idle_timeout": "60s", "inactivity_timeout": "60s"}
+    server = await proxy_with(upstream(simulator, **long) + profile("p", "sim:stall?at=3&rate=0"))
+    try:
+        client = await Downstream.ask(server, "sse", "p")
+        await client.read(200)
+        client.leave()
+        await closed_within(simulator, 1.0)
+        assert failed
+    finally:
+        await server.stop()
