@@ -190,6 +190,7 @@ async def test_background_work_headers_and_a_face_of_ones_own(simulator: Running
         assert client.body.endswith(b"Ended\n")
         headers = dict(client.sent[0]["headers"])
         assert (headers[b"x-mine"], headers[b"content-type"]) == (b"1", b"text/plain")
+        assert (headers[b"cache-control"], headers[b"x-accel-buffering"]) == (b"no-cache, no-transform", b"no")
         assert done == ["completed"]
         with pytest.raises(ValueError, match="face is 'xml': it must be one of sse, openai, responses, ai-sdk"):
             EventStreamResponse(gateway.stream(model="m", messages=[]), "xml")

@@ -8,6 +8,7 @@ import pytest
 from streamweir.errors import RequestError
 from streamweir.faces import ai_sdk_request, browser_sse, openai_completion, responses_request
 from streamweir.faces.browser_ws import Init, read_message
+from streamweir.faces.wanted import Wanted
 
 HELLO = [{"role": "user", "content": "hello"}]
 TOOL = {"name": "f", "description": "d", "parameters": {"type": "object"}}
@@ -264,3 +265,26 @@ def test_messages_of_a_websocket() -> None:
         "ping",
         "pong",
     ]
+
+
+@pytest.mark.parametrize(("stop", "stops"), [("x", ("x",)), (["x", "y"], ("x", "y")), (None, ())])
+def test_both_of_the_browsers_wires_want_the_same(stop: Any, stops: tuple[str, ...]) -> None:
+    said = {
+        "messages": HELLO,
+        "temperature": 0.5,
+        "max_tokens": 7,
+        "stop": stop,
+        "metadata": {"a": 1},
+        "conversation_id": "c",
+    }
+    wanted = Wanted(
+        profile="p",
+        messages=HELLO,
+        temperature=0.5,
+        max_tokens=7,
+        stop=stops,
+        metadata={"a": 1},
+        conversation_id="c",
+    )
+    assert browser_sse.read_request(encoded({"configurationId": "p", **said})) == wanted
+    assert read_message(encoded({"type": "init", "payload": {"modelId": "p", **said}})) == Init(wanted, None)
