@@ -1,7 +1,4 @@
-"""The recognisers that come with the guard. Patterns see folded text; docs/guard.md says what each takes and leaves.
-
-Digits may have up to four of `* _ ~` and the backtick between them, as Markdown emphasis puts them there.
-"""
+"""The recognisers that come with the guard. Patterns see folded text; docs/guard.md says what each takes and leaves."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from streamweir.guard import validators
+from streamweir.guard import keys, validators
+from streamweir.guard.phones import ANNOUNCED_PHONE, PHONE_CONTEXT, PHONES
+from streamweir.guard.spelling import EMPHASIS, SEPARATOR, announced, groups, run
 
-EMPHASIS: Final = "[*_~`]{0,4}"
-ALNUM: Final = "[0-9A-Za-z]"
 NOT_ALNUM: Final = "[^0-9A-Za-z]"
 NOT_DIGIT: Final = "[^0-9]"
 
@@ -32,21 +29,22 @@ class Recogniser:
     secret_prefixes: tuple[str, ...] = ()
 
 
-def run(least: int, most: int | None = None) -> str:
-    """So many digits, emphasis between them."""
-    more = f"{{{least - 1},{(most or least) - 1}}}"
-    return rf"\d(?:{EMPHASIS}\d){more}" if (most or least) > 1 else r"\d"
-
-
-def groups(separator: str, *sizes: str) -> str:
-    """Groups with a separator between them, and emphasis around it."""
-    return f"{EMPHASIS}{separator}{EMPHASIS}".join(sizes)
-
-
-SSN_WORDS: Final = r"(?i:ssn|social security(?: number| no| num)?|soc sec)"
-SIN_WORDS: Final = r"(?i:sin|social insurance(?: number| no)?)"
-BETWEEN: Final = r"(?i:[ :#.=]| is| was| number| no| my| the){0,5}"
-"""What stands between a word and the value that it announces."""
+SSN_WORDS: Final = announced(
+    r"ssns?|ss#|ss no|social security(?: numbers?| no\.?| num| #)?|soc\.? sec\.?|my social|your social",
+    "ending",
+    "card",
+)
+SIN_WORDS: Final = announced(r"sins?|social insurance(?: numbers?| no\.?)?|numéro d'assurance sociale|nas")
+NINO_WORDS: Final = announced(r"nino|national insurance(?: numbers?| no\.?)?|ni number|ni no\.?")
+CARD_WORDS: Final = announced(
+    r"cards?|cc|credit|debit|visa|mastercard|maestro|amex|jcb|diners|kreditkarte|kreditkartennummer|karte|carte"
+)
+PASSPORT_WORDS: Final = announced(r"passports?|reisepass|passnummer|passeport", "id", "-nr", "numéro", "book")
+BIRTH_WORDS: Final = announced(
+    r"born|dob|d\.o\.b\.?|birth|birthday|birthdate|geb\.?|geburtsdatum|geburtstag|geboren|naissance|née?",
+    "on", "date", "am", "le", "in", "its", "day", "month", "year", "'s", "(?:[dmy]{2,4}[/.-]){2}[dmy]{2,4}[)]",
+    "(?:mon|tues|wednes|thurs|fri|satur|sun)day",
+)  # fmt: skip
 
 MONTH: Final = (
     r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|january|february|march|april|june|july|august|september|"
@@ -54,62 +52,43 @@ MONTH: Final = (
     r"juillet|août|septembre|octobre|novembre|décembre)"
 )
 DATE: Final = (
-    r"(?:\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{4}|\d{2})|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}"
-    rf"|\d{{1,2}}(?:st|nd|rd|th|\.)? (?:of )?{MONTH}\.?,? \d{{4}}|{MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})"
+    r"(?:\d{1,2}(?:[-/. ]|\. )\d{1,2}(?:[-/. ]|\. )(?:\d{4}|\d{2})|\d{4}[-/. ]\d{1,2}[-/. ]\d{1,2}|(?:19|20)\d{6}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th|er|\.)?[ -](?:of |de )?{MONTH}\.?,?[ -](?:\d{{4}}|\d{{2}})"
+    rf"|{MONTH}\.? (?:the )?\d{{1,2}}(?:st|nd|rd|th)?,? (?:of )?\d{{4}})"
 )
 
 LOCAL: Final = r"[\w.!#$%&'*+/=?^`{|}~-]"
-EMAIL: Final = (
-    rf"{LOCAL}{{1,64}}@(?:\w(?:[\w-]{{0,61}}\w)?\.){{1,8}}(?:xn--[a-z0-9-]{{2,40}}|[a-zA-Z\u00a1-\uffff]{{2,24}})"
-)
+LETTER: Final = r"[a-zA-Z\u00c0-\u1fff\u2c00-\u2dff\u3040-\ufdff]"
+EMAIL: Final = rf"{LOCAL}{{1,64}}@(?:\w(?:[\w-]{{0,61}}\w)?\.){{1,8}}(?:xn--[a-z0-9-]{{2,40}}|{LETTER}{{2,24}})"
 
 OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|\d{1,2})"
 IPV4: Final = rf"{OCTET}(?:\.{OCTET}){{3}}"
-IPV6: Final = rf"(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:[0-9A-Fa-f]{{0,4}}|{IPV4})"
+IPV6: Final = rf"(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:[0-9A-Fa-f]{{0,4}}|{IPV4})(?:%[0-9A-Za-z]{{1,16}})?"
 
-DIAL: Final = r"[ ().-]{0,2}"
-PHONES: Final = (
-    # E.164, and 00 in place of the plus
-    rf"(?:\+|00)[1-9](?:{EMPHASIS}{DIAL}{EMPHASIS}\d){{7,14}}",
-    # North America, with separators: ten digits alone are too many other things
-    r"(?:1[ .-])?\(?[2-9]\d\d\)?[ .-]{1,2}\d{3}[ .-]\d{4}",
-    # Germany: an area code, then the number; mobile numbers in one piece too
-    r"0[1-9]\d{1,4}(?:[ /-]|\) ?)\d(?:[ -]?\d){4,8}|01[567]\d[ /-]?\d{7,8}",
-    # United Kingdom
-    r"0(?:\d{4} \d{6}|\d{3} \d{3} \d{4}|\d{2} \d{4} \d{4}|7\d{3} ?\d{6}|7\d{3} \d{3} \d{3})"
-    r"|\(0\d{2,4}\) \d{3,4} \d{3,4}",
-    # France
-    r"0[1-9](?:[ .-]?\d\d){4}",
+GAP: Final = f"{EMPHASIS}[ -]?{EMPHASIS}"
+CARDS: Final = "|".join(
+    (
+        run(13, 19),
+        groups(SEPARATOR, run(4), run(4), run(4), run(4)) + f"(?:{EMPHASIS}{SEPARATOR}{EMPHASIS}{run(1, 3)})?",
+        groups(SEPARATOR, run(4), run(6), run(4, 5)),
+    )
 )
-
-SEPARATOR: Final = "[-. ]"
-BASE64: Final = r"(?:[A-Za-z0-9+/=:,\\\s]|-[A-Za-z0-9])"
 
 BUILTIN: Final[tuple[Recogniser, ...]] = (
     Recogniser("US_SSN", groups(SEPARATOR, run(3), run(2), run(4)), NOT_DIGIT, NOT_DIGIT, validators.ssn),
-    Recogniser("US_SSN", run(9), NOT_DIGIT, NOT_DIGIT, validators.ssn, SSN_WORDS + BETWEEN),
-    Recogniser(
-        "CARD",
-        "|".join(
-            (
-                run(13, 19),
-                groups(SEPARATOR, run(4), run(4), run(4), run(4)) + f"(?:{EMPHASIS}{SEPARATOR}{EMPHASIS}{run(1, 3)})?",
-                groups(SEPARATOR, run(4), run(6), run(4, 5)),
-            )
-        ),
-        NOT_DIGIT,
-        NOT_DIGIT,
-        validators.card,
-    ),
+    Recogniser("US_SSN", run(9), NOT_DIGIT, NOT_DIGIT, validators.ssn, SSN_WORDS),
+    Recogniser("CARD", CARDS, NOT_DIGIT, NOT_DIGIT, validators.card),
+    Recogniser("CARD", f"{run(12)}|{CARDS}", NOT_DIGIT, NOT_DIGIT, validators.announced_card, CARD_WORDS),
     Recogniser(
         "IBAN",
-        r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?",
+        rf"[A-Z]{{2}}\d{{2}}(?:{GAP}[A-Z0-9]{{4}}){{2,7}}(?:{GAP}[A-Z0-9]{{1,3}})?",
         validator=validators.iban,
         ignore_case=True,
     ),
-    Recogniser("EMAIL", EMAIL, r"[^\w.!#$%&'*+/=?^`{|}~@-]", r"\W"),
+    Recogniser("EMAIL", EMAIL, r"[^\w.!#$%&'*+/=?^`{|}~@-]", NOT_ALNUM),
     *(Recogniser("PHONE", pattern, "[^0-9A-Za-z+]", NOT_DIGIT, validators.phone) for pattern in PHONES),
-    Recogniser("IP", IPV4, r"[^0-9A-Za-z.]", r"[^0-9A-Za-z]", validators.ip),
+    Recogniser("PHONE", ANNOUNCED_PHONE, NOT_DIGIT, NOT_DIGIT, validators.announced_phone, PHONE_CONTEXT),
+    Recogniser("IP", IPV4, r"[^0-9A-Za-z.]", NOT_ALNUM, validators.ip),
     Recogniser("IP", IPV6, r"[^0-9A-Za-z:.]", r"[^0-9A-Za-z:]", validators.ip),
     Recogniser(
         "UK_NINO",
@@ -117,63 +96,22 @@ BUILTIN: Final[tuple[Recogniser, ...]] = (
         validator=validators.nino,
         ignore_case=True,
     ),
-    Recogniser("CA_SIN", groups("[- ]", run(3), run(3), run(3)), NOT_DIGIT, NOT_DIGIT, validators.sin),
-    Recogniser("CA_SIN", run(9), NOT_DIGIT, NOT_DIGIT, validators.sin, SIN_WORDS + BETWEEN),
-    Recogniser(
-        "PASSPORT",
-        "[A-Z0-9]{6,9}",
-        None,
-        NOT_ALNUM,
-        validators.passport,
-        r"(?i:passports?|reisepass|passeport)(?i:[ :#.=]| is| was| number| no| num| nummer| numéro| my| the|-nr){0,6}",
-        ignore_case=True,
-    ),
-    Recogniser(
-        "BIRTH_DATE",
-        DATE,
-        None,
-        NOT_ALNUM,
-        None,
-        r"(?i:born|dob|d\.o\.b\.?|birth|birthday|birthdate|geburtsdatum|geboren|naissance|née?)"
-        r"(?i:[ :#.=,]| is| was| on| the| date| am| le| in| my){0,6}",
-    ),
+    # behind the words those that were never given out too: what forms and examples show
+    Recogniser("UK_NINO", r"[A-Z]{2}(?:[ -]?\d\d){3}(?:[ -]?[A-Z])?", context=NINO_WORDS, ignore_case=True),
+    Recogniser("CA_SIN", groups("-", run(3), run(3), run(3)), NOT_DIGIT, NOT_DIGIT, validators.sin),
+    Recogniser("CA_SIN", groups("[ .]?", run(3), run(3), run(3)), NOT_DIGIT, NOT_DIGIT, validators.sin, SIN_WORDS),
+    Recogniser("PASSPORT", "[A-Z0-9]{6,9}", None, NOT_ALNUM, validators.passport, PASSPORT_WORDS, ignore_case=True),
+    Recogniser("BIRTH_DATE", DATE, None, NOT_ALNUM, None, BIRTH_WORDS),
     *(
         Recogniser("API_KEY", pattern, "[^0-9A-Za-z_]", None, secret_prefixes=prefixes)
-        for pattern, prefixes in (
-            (r"(?:AKIA|ASIA|AGPA|AIDA|AROA)[0-9A-Z]{16}", ("AKIA", "ASIA", "AGPA", "AIDA", "AROA")),
-            (r"gh[pousr]_[0-9A-Za-z]{20,255}", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
-            (r"github_pat_[0-9A-Za-z_]{20,255}", ("github_pat_",)),
-            (r"xox[abeoprs]-[0-9A-Za-z-]{10,250}", ("xoxa-", "xoxb-", "xoxe-", "xoxo-", "xoxp-", "xoxr-", "xoxs-")),
-            (r"(?:sk|rk|pk)_(?:live|test)_[0-9A-Za-z]{16,247}", ("sk_live_", "rk_live_", "sk_test_", "rk_test_")),
-            (r"sk-[0-9A-Za-z_-]{20,250}", ("sk-",)),
-            (r"AIza[0-9A-Za-z_-]{35}", ("AIza",)),
-            (r"ya29\.[0-9A-Za-z_-]{20,250}", ("ya29.",)),
-            (r"sw_[0-9A-Za-z_-]{43}", ("sw_",)),
-        )
+        for pattern, prefixes in keys.ISSUED
     ),
-    Recogniser(
-        "API_KEY",
-        "[0-9A-Za-z/+=]{40}",
-        None,
-        "[^0-9A-Za-z/+=]",
-        context=r"(?i:aws.?secret.?access.?key|secret.?access.?key)[ :=\"']{1,4}",
-    ),
-    Recogniser("BEARER", r"[0-9A-Za-z._~+/=-]{16,250}", None, "[^0-9A-Za-z._~+/=-]", context=r"(?i:bearer)[ :]{1,3}"),
-    Recogniser(
-        "JWT",
-        r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*",
-        "[^0-9A-Za-z_-]",
-        "[^0-9A-Za-z_-]",
-        secret_prefixes=("eyJ",),
-    ),
-    Recogniser(
-        "PRIVATE_KEY",
-        rf"-----BEGIN [A-Z ]{{0,30}}PRIVATE KEY-----{BASE64}*(?:-----END [A-Z ]{{0,30}}PRIVATE KEY-----)?",
-        None,
-        None,
-        secret_prefixes=("-----BEGIN",),
-    ),
-    Recogniser("CARD_LOOSE", groups(SEPARATOR + "?", run(4), run(4), run(4), run(4)), NOT_DIGIT, NOT_DIGIT),
+    *(Recogniser("API_KEY", pattern, None, after, context=context) for pattern, context, after in keys.ANNOUNCED),
+    Recogniser("API_KEY", keys.PASSWORDS, None, r"[\s\"'`<>,;]", validators.password, keys.PASSWORD),
+    Recogniser("BEARER", keys.BEARER, None, None, context=r"(?i:bearer)[ :]{1,3}"),
+    Recogniser("JWT", keys.JWT, "[^0-9A-Za-z_-]", "[^0-9A-Za-z_-]", secret_prefixes=("eyJ",)),
+    Recogniser("PRIVATE_KEY", keys.PEM, None, None, secret_prefixes=("-----BEGIN",)),
+    Recogniser("CARD_LOOSE", groups("[-. ]?", run(4), run(4), run(4), run(4)), NOT_DIGIT, NOT_DIGIT),
     Recogniser("DIGITS9", run(9), NOT_DIGIT, NOT_DIGIT),
 )
 

@@ -6,107 +6,16 @@ import ipaddress
 import re
 from typing import Final
 
+from streamweir.guard.iban import is_iban
+
 SEPARATED: Final = re.compile(r"[^0-9]+")
 EMPHASIS: Final = re.compile(r"[*_~`]")
 
-IBAN_LENGTHS: Final[dict[str, int]] = {
-    code: int(length)
-    for code, length in (
-        pair.split(":")
-        for pair in [
-            "AD:24",
-            "AE:23",
-            "AL:28",
-            "AT:20",
-            "AZ:28",
-            "BA:20",
-            "BE:16",
-            "BG:22",
-            "BH:22",
-            "BI:27",
-            "BR:29",
-            "BY:28",
-            "CH:21",
-            "CR:22",
-            "CY:28",
-            "CZ:24",
-            "DE:22",
-            "DJ:27",
-            "DK:18",
-            "DO:28",
-            "EE:20",
-            "EG:29",
-            "ES:24",
-            "FI:18",
-            "FK:18",
-            "FO:18",
-            "FR:27",
-            "GB:22",
-            "GE:22",
-            "GI:23",
-            "GL:18",
-            "GR:27",
-            "GT:28",
-            "HN:28",
-            "HR:21",
-            "HU:28",
-            "IE:22",
-            "IL:23",
-            "IQ:23",
-            "IS:26",
-            "IT:27",
-            "JO:30",
-            "KW:30",
-            "KZ:20",
-            "LB:28",
-            "LC:32",
-            "LI:21",
-            "LT:20",
-            "LU:20",
-            "LV:21",
-            "LY:25",
-            "MC:27",
-            "MD:24",
-            "ME:22",
-            "MK:19",
-            "MN:20",
-            "MR:27",
-            "MT:31",
-            "MU:30",
-            "NI:28",
-            "NL:18",
-            "NO:15",
-            "OM:23",
-            "PK:24",
-            "PL:28",
-            "PS:29",
-            "PT:25",
-            "QA:29",
-            "RO:24",
-            "RS:22",
-            "RU:33",
-            "SA:24",
-            "SC:31",
-            "SD:18",
-            "SE:24",
-            "SI:19",
-            "SK:24",
-            "SM:27",
-            "SO:23",
-            "ST:25",
-            "SV:28",
-            "TL:23",
-            "TN:24",
-            "TR:26",
-            "UA:29",
-            "VA:22",
-            "VG:24",
-            "XK:20",
-            "YE:30",
-        ]
-    )
-}
-"""Country to the length of its IBANs (SWIFT's registry, release 99)."""
+EXTENSION: Final = re.compile(r"[ ,]*(?:x|ext\.?|extension|#) ?\d{1,6}$", re.IGNORECASE)
+NO_NUMBER: Final = re.compile(
+    r"\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})(?!\d)|\d{4}[./-]\d\d?[./-]\d\d?(?!\d)|\d{1,2}(?:[ .]\d{3})+$"
+)
+"""Dates, and numbers whose thousands stand apart."""
 
 ISSUERS: Final[tuple[tuple[range, int, tuple[int, ...]], ...]] = (
     (range(4, 5), 1, (13, 16, 19)),
@@ -119,6 +28,8 @@ ISSUERS: Final[tuple[tuple[range, int, tuple[int, ...]], ...]] = (
     (range(36, 37), 2, (14, 15, 16, 17, 18, 19)),
     (range(38, 40), 2, (14, 16, 17, 18, 19)),
     (range(3528, 3590), 4, (16, 17, 18, 19)),
+    (range(1800, 1801), 4, (15,)),
+    (range(2131, 2132), 4, (15,)),
     (range(6011, 6012), 4, (16, 17, 18, 19)),
     (range(644, 650), 3, (16, 17, 18, 19)),
     (range(65, 66), 2, (16, 17, 18, 19)),
@@ -174,11 +85,8 @@ def ssn(text: str) -> bool:
 
 
 def iban(text: str) -> bool:
-    """An IBAN: its country's length, and ISO 7064's sum."""
-    plain = re.sub(r"[^0-9A-Za-z]", "", text).upper()
-    if IBAN_LENGTHS.get(plain[:2]) != len(plain):
-        return False
-    return int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4])) % 97 == 1
+    """An IBAN: its country's structure, and ISO 7064's sum."""
+    return is_iban(re.sub(r"[^0-9A-Za-z]", "", text).upper())
 
 
 def sin(text: str) -> bool:
@@ -193,11 +101,23 @@ def nino(text: str) -> bool:
 
 
 def ip(text: str) -> bool:
-    """An address, and not the unspecified one."""
+    """An address, and neither the unspecified one nor what else has its shape: slices, names with `::`, EUI-64."""
     try:
-        return not ipaddress.ip_address(text).is_unspecified
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    if address.version == 4:
+        return not text.startswith(("0.", "1.3.6.1"))
+    parts = [part for part in text.partition("%")[0].split(":") if part]
+    if len(parts) < 2:
+        return text == "::1"
+    return len(parts) > 2 if "::" not in text else len(parts) > 2 or any(len(part) > 2 for part in parts)
+
+
+def announced_card(text: str) -> bool:
+    """What stands behind a word for a card: 12 digits or more with Luhn's sum, whoever issued it."""
+    digits = digits_of(text)
+    return len(set(digits)) > 2 and luhn(digits)
 
 
 def passport(text: str) -> bool:
@@ -205,7 +125,19 @@ def passport(text: str) -> bool:
     return sum(char.isdigit() for char in text) >= 5
 
 
+def password(text: str) -> bool:
+    """What stands behind the word and is no word of prose: it has a letter, and a digit or a mark inside."""
+    return any(char.isalpha() for char in text) and not text.rstrip(".!?)]:*_").replace("-", "").isalpha()
+
+
 def phone(text: str) -> bool:
-    """A number of 8 to 15 digits (E.164), not one digit again and again."""
-    digits = digits_of(text)
+    """A number of 8 to 15 digits (E.164), an extension besides, not one digit again and again."""
+    digits = digits_of(EXTENSION.sub("", text))
     return 8 <= len(digits) <= 15 and len(set(digits)) > 2
+
+
+def announced_phone(text: str) -> bool:
+    """What stands behind a word for a telephone: 7 to 15 digits that are no date and no amount in thousands."""
+    number = EXTENSION.sub("", text)
+    digits = digits_of(number)
+    return 7 <= len(digits) <= 15 and len(set(digits)) > 2 and not NO_NUMBER.match(number)

@@ -1,0 +1,43 @@
+"""How values are spelled: digits with emphasis between them, groups of them, and words that announce a value.
+
+Digits may have up to four of `* _ ~` and the backtick between them, as Markdown emphasis puts them there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+EMPHASIS: Final = "[*_~`]{0,4}"
+SEPARATOR: Final = "(?: ?[-.] ?| )"
+
+MARKS: Final = r"[ \t\n:#.,=?>\[({\"'*_~`]"
+"""What may stand between an announcing word and its value besides more words; code, JSON and emphasis have them."""
+
+MORE_WORDS: Final = (
+    "number", "numbers", "nummer", "num", "no", "nr", "n°", "is", "was", "it's", "it is", "ist", "est", "lautet",
+    "my", "the",
+)  # fmt: skip
+
+
+def run(least: int, most: int | None = None) -> str:
+    """So many digits, emphasis between them."""
+    more = f"{{{least - 1},{(most or least) - 1}}}"
+    return rf"\d(?:{EMPHASIS}\d){more}" if (most or least) > 1 else r"\d"
+
+
+def groups(separator: str, *sizes: str) -> str:
+    """Groups with a separator between them, and emphasis around it."""
+    return f"{EMPHASIS}{separator}{EMPHASIS}".join(sizes)
+
+
+def announced(words: str, *more: str, least: int = 1, most: int = 8) -> str:
+    """A word, and what stands between it and the value that it announces: marks, and the usual words and `more`."""
+    between = "|".join((*MORE_WORDS, *more))
+    return f"(?i:(?:{words})(?:{MARKS}|{between}){{{least},{most}}})"
+
+
+def with_digit(letters: str, least: int) -> str:
+    """At least so many of these characters and digits, and one digit at least: words of prose have none."""
+    either = f"[0-9{letters}]"
+    ways = [rf"[{letters}]{{{first}}}\d{either}{{{least - first - 1},}}" for first in range(least)]
+    return f"(?:{'|'.join(ways)}|[{letters}]{{{least},}}\\d{either}*)"
