@@ -30,10 +30,10 @@ def groups(separator: str, *sizes: str) -> str:
     return f"{EMPHASIS}{separator}{EMPHASIS}".join(sizes)
 
 
-def announced(words: str, *more: str, least: int = 1, most: int = 8) -> str:
+def announced(words: str, *more: str) -> str:
     """A word, and what stands between it and the value that it announces: marks, and the usual words and `more`."""
     between = "|".join((*MORE_WORDS, *more))
-    return f"(?i:(?:{words})(?:{MARKS}|{between}){{{least},{most}}})"
+    return f"(?i:(?:{words})(?:{MARKS}|{between})+)"
 
 
 def with_digit(letters: str, least: int) -> str:
