@@ -36,7 +36,7 @@ NAMES: Final = (
     r"x-api|access[ _-]?key|aws|azure|openai|anthropic|twilio|bot|session|refresh|personal access|webhook)"
     r"[ _-]?(?:key|token|secret|sid|key[ _-]?id|access[ _-]?key)"
 )
-ASSIGNS: Final = r"[\"'`*_]{0,3}(?: ?(?:[:=]|=>) ?| is |: )[\"'`*_]{0,3}"
+ASSIGNS: Final = r"[\"'`*_]{0,3}(?: ?(?:[:=]|=>)| is )[ \"'`*_]{0,5}"
 ASSIGNED: Final = rf"(?i:(?:[A-Za-z0-9_-]*[_-])?{NAMES}{ASSIGNS})"
 PASSWORD: Final = rf"(?i:(?:[A-Za-z0-9_-]*[_-])?(?:password|passwd|passwort|passphrase|pwd|mot de passe){ASSIGNS})"
 SLACK_HOOK: Final = r"(?i:hooks\.slack\.com/(?:services|workflows|triggers)/)"

@@ -41,8 +41,9 @@ CARD_WORDS: Final = announced(
 )
 PASSPORT_WORDS: Final = announced(r"passports?|reisepass|passnummer|passeport", "id", "-nr", "numéro", "book")
 BIRTH_WORDS: Final = announced(
-    r"born|dob|d\.o\.b\.?|birth|birthday|birthdate|geb\.?|geburtsdatum|geburtstag|geboren|naissance|née?",
-    "on", "date", "am", "le", "in", "its", "day", "month", "year", "'s", "(?:[dmy]{2,4}[/.-]){2}[dmy]{2,4}[)]",
+    r"born|dob|d\.o\.b\.?|(?:date[ _-]?of[ _-]?)?birth(?:[ _-]?(?:day|date))?|geb\.?|geburtsdatum|geburtstag|geboren|"
+    r"naissance|née?",
+    "on", "am", "der", "le", "in", "its", "'s", "(?:[dmy]{2,4}[/.-]){2}[dmy]{2,4}[)]",
     "(?:mon|tues|wednes|thurs|fri|satur|sun)day",
 )  # fmt: skip
 
@@ -58,17 +59,21 @@ DATE: Final = (
 )
 
 LOCAL: Final = r"[\w.!#$%&'*+/=?^`{|}~-]"
+NAME: Final = r"[\w\u0900-\u0dff]"
+"""Of domains; the vowel signs of India's alphabets are no letters to Unicode."""
 LETTER: Final = r"[a-zA-Z\u00c0-\u1fff\u2c00-\u2dff\u3040-\ufdff]"
-EMAIL: Final = rf"{LOCAL}{{1,64}}@(?:\w(?:[\w-]{{0,61}}\w)?\.){{1,8}}(?:xn--[a-z0-9-]{{2,40}}|{LETTER}{{2,24}})"
+EMAIL: Final = (
+    rf"{LOCAL}{{1,64}}@(?:{NAME}(?:[-\w\u0900-\u0dff]{{0,61}}{NAME})?\.){{1,8}}"
+    rf"(?:xn--[a-z0-9-]{{2,40}}|{LETTER}{{2,24}})"
+)
 
 OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|\d{1,2})"
 IPV4: Final = rf"{OCTET}(?:\.{OCTET}){{3}}"
 IPV6: Final = rf"(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:[0-9A-Fa-f]{{0,4}}|{IPV4})(?:%[0-9A-Za-z]{{1,16}})?"
 
 GAP: Final = f"{EMPHASIS}[ -]?{EMPHASIS}"
-CARDS: Final = "|".join(
+CARD_GROUPS: Final = "|".join(
     (
-        run(13, 19),
         groups(SEPARATOR, run(4), run(4), run(4), run(4)) + f"(?:{EMPHASIS}{SEPARATOR}{EMPHASIS}{run(1, 3)})?",
         groups(SEPARATOR, run(4), run(6), run(4, 5)),
     )
@@ -77,8 +82,10 @@ CARDS: Final = "|".join(
 BUILTIN: Final[tuple[Recogniser, ...]] = (
     Recogniser("US_SSN", groups(SEPARATOR, run(3), run(2), run(4)), NOT_DIGIT, NOT_DIGIT, validators.ssn),
     Recogniser("US_SSN", run(9), NOT_DIGIT, NOT_DIGIT, validators.ssn, SSN_WORDS),
-    Recogniser("CARD", CARDS, NOT_DIGIT, NOT_DIGIT, validators.card),
-    Recogniser("CARD", f"{run(12)}|{CARDS}", NOT_DIGIT, NOT_DIGIT, validators.announced_card, CARD_WORDS),
+    Recogniser("CARD", CARD_GROUPS, NOT_DIGIT, NOT_DIGIT, validators.card),
+    # not behind a point: the decimals of a number are as long
+    Recogniser("CARD", run(14, 19), "[^0-9.,]", NOT_DIGIT, validators.card),
+    Recogniser("CARD", f"{run(12, 19)}|{CARD_GROUPS}", None, NOT_DIGIT, validators.announced_card, CARD_WORDS),
     Recogniser(
         "IBAN",
         rf"[A-Z]{{2}}\d{{2}}(?:{GAP}[A-Z0-9]{{4}}){{2,7}}(?:{GAP}[A-Z0-9]{{1,3}})?",
@@ -86,7 +93,7 @@ BUILTIN: Final[tuple[Recogniser, ...]] = (
         ignore_case=True,
     ),
     Recogniser("EMAIL", EMAIL, r"[^\w.!#$%&'*+/=?^`{|}~@-]", NOT_ALNUM),
-    *(Recogniser("PHONE", pattern, "[^0-9A-Za-z+]", NOT_DIGIT, validators.phone) for pattern in PHONES),
+    *(Recogniser("PHONE", pattern, before, NOT_DIGIT, validators.phone) for before, pattern in PHONES),
     Recogniser("PHONE", ANNOUNCED_PHONE, NOT_DIGIT, NOT_DIGIT, validators.announced_phone, PHONE_CONTEXT),
     Recogniser("IP", IPV4, r"[^0-9A-Za-z.]", NOT_ALNUM, validators.ip),
     Recogniser("IP", IPV6, r"[^0-9A-Za-z:.]", r"[^0-9A-Za-z:]", validators.ip),
