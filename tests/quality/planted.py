@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from streamweir.guard.build import Spec, build
 from streamweir.guard.engine import redact
@@ -57,6 +58,7 @@ def shape(text: str) -> str:
     return text.replace("\n", "\\n") if len(text) <= 32 else text[:30].replace("\n", "\\n") + "…"
 
 
+@cache
 def guard() -> Guard:
     return build(Spec(), b"quality")
 

@@ -37,9 +37,10 @@ PHONES: Final[tuple[tuple[str, str], ...]] = (
 """What must stand before a number, and the number."""
 
 PHONE_WORDS: Final = (
-    "phone|telephone|tel|telefon|téléphone|telefono|mobile|mobil|portable|handy|cell|cellphone|landline|fax|desk|"
+    "phone|telephone|tel|ph|telefon|téléphone|telefono|mobile|mobil|portable|handy|cell|cellphone|landline|fax|desk|"
     "whatsapp|sms|hotline|call|calls|called|calling|ring|dial|text|texts|texted|messages? to|contact|answering|"
-    "reach (?:me|us|him|her|them|you)|rufnummer|anrufen|appelez|joindre|(?:my|your|his|her|their) number"
+    "reached|reach (?:me|us|him|her|them|you)|direct line|rufnummer|anrufen|appelez|joindre|"
+    "(?:my|your|his|her|their) number"
 )
 PHONE_CONTEXT: Final = announced(
     PHONE_WORDS,

@@ -30,7 +30,7 @@ class Recogniser:
 
 
 SSN_WORDS: Final = announced(
-    r"ssns?|ss#|ss no|social security(?: numbers?| no\.?| num| #)?|soc\.? sec\.?|my social|your social",
+    r"ssns?|ss#|ss no|social security(?: numbers?| no\.?| num| #)?|soc\.? sec\.?|social",
     "ending",
     "card",
 )

@@ -17,6 +17,9 @@ NO_NUMBER: Final = re.compile(
 )
 """Dates, and numbers whose thousands stand apart."""
 
+FOURS: Final = re.compile(r"\d{4} \d{4} \d{2,4}")
+"""The last groups of a longer number, such as a card's."""
+
 MAESTRO: Final = (16, 17, 18, 19)
 
 ISSUERS: Final[tuple[tuple[range, int, tuple[int, ...]], ...]] = (
@@ -135,9 +138,11 @@ def password(text: str) -> bool:
 
 
 def phone(text: str) -> bool:
-    """A number of 8 to 15 digits (E.164), an extension besides, not one digit again and again."""
-    digits = digits_of(EXTENSION.sub("", text))
-    return 8 <= len(digits) <= 15 and len(set(digits)) > 2
+    """A number of 8 to 15 digits (E.164), an extension besides, not one digit again and again, not a card's groups."""
+    number = EXTENSION.sub("", text)
+    digits = digits_of(number)
+    in_fours = number.startswith("0") and FOURS.fullmatch(number) is not None
+    return 8 <= len(digits) <= 15 and len(set(digits)) > 2 and not in_fours
 
 
 def announced_phone(text: str) -> bool:
