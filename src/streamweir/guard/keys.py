@@ -51,8 +51,12 @@ ANNOUNCED: Final[tuple[tuple[str, str, str | None], ...]] = (
 )
 """Patterns of what is assigned, what must stand before them, and the set that must stand behind."""
 
-PASSWORDS: Final = r"[^\s\"'`<>,;]{4,64}"
-"""A word behind `password:`; a validator leaves the words of prose."""
+PASSWORDS: Final = r"[^\s\"'`<>,;]{3,63}[^\s\"'`<>,;.]"
+PASSWORD_ENDS: Final = r"[\s\"'`<>,;.]"
+"""A word behind `password:`, and what stands behind it; a validator leaves the words of prose."""
+
+ALWAYS: Final = ("",)
+"""Every beginning of what is announced is hidden where a reply breaks off in it."""
 
 BEARER: Final = with_digit(TOKEN, 16)
 JWT: Final = r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*"

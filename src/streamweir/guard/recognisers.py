@@ -113,9 +113,20 @@ BUILTIN: Final[tuple[Recogniser, ...]] = (
         Recogniser("API_KEY", pattern, "[^0-9A-Za-z_]", None, secret_prefixes=prefixes)
         for pattern, prefixes in keys.ISSUED
     ),
-    *(Recogniser("API_KEY", pattern, None, after, context=context) for pattern, context, after in keys.ANNOUNCED),
-    Recogniser("API_KEY", keys.PASSWORDS, None, r"[\s\"'`<>,;]", validators.password, keys.PASSWORD),
-    Recogniser("BEARER", keys.BEARER, None, None, context=r"(?i:bearer)[ :]{1,3}"),
+    *(
+        Recogniser("API_KEY", pattern, None, after, context=context, secret_prefixes=keys.ALWAYS)
+        for pattern, context, after in keys.ANNOUNCED
+    ),
+    Recogniser(
+        "API_KEY",
+        keys.PASSWORDS,
+        None,
+        keys.PASSWORD_ENDS,
+        validators.password,
+        keys.PASSWORD,
+        secret_prefixes=keys.ALWAYS,
+    ),
+    Recogniser("BEARER", keys.BEARER, None, None, context=r"(?i:bearer)[ :]{1,3}", secret_prefixes=keys.ALWAYS),
     Recogniser("JWT", keys.JWT, "[^0-9A-Za-z_-]", "[^0-9A-Za-z_-]", secret_prefixes=("eyJ",)),
     Recogniser("PRIVATE_KEY", keys.PEM, None, None, secret_prefixes=("-----BEGIN",)),
     Recogniser("CARD_LOOSE", groups("[-. ]?", run(4), run(4), run(4), run(4)), NOT_DIGIT, NOT_DIGIT),
