@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PACKAGES = chromium nginx-light $(shell command -v npm >/dev/null || echo nodejs npm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint deps bench soak lock clean docs
+.PHONY: help demo test check lint deps bench soak lock clean docs quality corpus
 
 help:
 	@echo "make demo    simulator, proxy and page; one reply in the terminal (ONCE=1: end after it)"
@@ -17,6 +17,8 @@ help:
 	@echo "make bench   CPU per event of the pure pipeline; what the guard costs"
 	@echo "make soak    the long forms of the tests"
 	@echo "make docs    write the generated tables into docs/"
+	@echo "make quality the guard's recall on presidio-evaluator's sentences, into docs/ (downloads its wheel)"
+	@echo "make corpus  DIR=folder SOURCE=owner/repository@commit: what the guard finds in dialogues, into docs/"
 	@echo "make lock    resolve the dependencies anew (needs uv)"
 	@echo "make clean   remove .venv, .peers and node_modules"
 
@@ -68,6 +70,16 @@ docs: .venv/dev
 	$(BIN)/python -m tests.contract.matrix --write
 	$(BIN)/python -m tests.docs.test_events --write
 	$(BIN)/python -m tests.stock_clients.matrix --write
+	$(BIN)/python -m tests.quality.tutorials --write
+	$(BIN)/python -m tests.quality.measure --write
+
+# once in a while, by hand: neither sentences nor dialogues are part of this repository, and no test needs them
+quality: .venv/dev
+	$(BIN)/python -m tests.quality.measure --templates --write
+
+corpus: .venv/dev
+	@test -n "$(DIR)" -a -n "$(SOURCE)" || { echo "make corpus DIR=folder SOURCE=owner/repository@commit" >&2; exit 1; }
+	$(BIN)/python -m tests.quality.corpus "$(DIR)" "$(SOURCE)" --write
 
 deps:
 	@if [ "$$(id -u)" = 0 ]; then as=; elif command -v sudo >/dev/null; then as=sudo; else \

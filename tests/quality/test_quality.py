@@ -12,7 +12,7 @@ import pytest
 
 from streamweir.guard.engine import Scan, redact
 from tests.docs.blocks import CODE_SPAN, split
-from tests.quality import carriers, corpus, document, measure, negatives, planted
+from tests.quality import carriers, corpus, document, measure, negatives, planted, tutorials
 
 STRUCTURED, OTHERS = 0.995, 0.95
 BELOW = {
@@ -54,8 +54,11 @@ def test_there_are_enough_hard_negatives() -> None:
 @pytest.mark.parametrize("part", measure.PARTS)
 def test_the_tables_in_the_docs_are_what_comes_out(part: str) -> None:
     made = measure.PARTS[part]().strip()
-    # keys are made anew in each run, so that a shape that is missed may differ; nothing else does
     assert document.read(part) == made
+
+
+def test_the_table_of_tutorials_is_what_comes_out() -> None:
+    assert document.read("tutorials", document.GUARD) == tutorials.table()
 
 
 def test_what_was_measured_once_is_there() -> None:

@@ -16,7 +16,7 @@ UA:6n19c VA:18n VG:4a16n XK:16n YE:4a4n18c
 """
 """Country and structure (SWIFT's registry, release 99): so many digits (n), letters (a), or either (c)."""
 
-BY_COUNTRY: Final = dict(pair.split(":") for pair in STRUCTURES.split())
+BY_COUNTRY: Final = {pair[:2]: pair[3:] for pair in STRUCTURES.split()}
 SETS: Final = {"n": "[0-9]", "a": "[A-Z]", "c": "[0-9A-Z]"}
 
 

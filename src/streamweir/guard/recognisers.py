@@ -72,6 +72,11 @@ IPV4: Final = rf"{OCTET}(?:\.{OCTET}){{3}}"
 IPV6: Final = rf"(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:[0-9A-Fa-f]{{0,4}}|{IPV4})(?:%[0-9A-Za-z]{{1,16}})?"
 
 GAP: Final = f"{EMPHASIS}[ -]?{EMPHASIS}"
+IN_IBAN: Final = f"{EMPHASIS}[A-Z0-9]"
+IBAN: Final = (
+    rf"[A-Z]{{2}}{EMPHASIS}\d{EMPHASIS}\d(?:{GAP}[A-Z0-9](?:{IN_IBAN}){{3}}){{2,7}}"
+    rf"(?:{GAP}[A-Z0-9](?:{IN_IBAN}){{0,2}})?"
+)
 CARD_GROUPS: Final = "|".join(
     (
         groups(SEPARATOR, run(4), run(4), run(4), run(4)) + f"(?:{EMPHASIS}{SEPARATOR}{EMPHASIS}{run(1, 3)})?",
@@ -86,12 +91,7 @@ BUILTIN: Final[tuple[Recogniser, ...]] = (
     # not behind a point: the decimals of a number are as long
     Recogniser("CARD", run(14, 19), "[^0-9.,]", NOT_DIGIT, validators.card),
     Recogniser("CARD", f"{run(12, 19)}|{CARD_GROUPS}", None, NOT_DIGIT, validators.announced_card, CARD_WORDS),
-    Recogniser(
-        "IBAN",
-        rf"[A-Z]{{2}}\d{{2}}(?:{GAP}[A-Z0-9]{{4}}){{2,7}}(?:{GAP}[A-Z0-9]{{1,3}})?",
-        validator=validators.iban,
-        ignore_case=True,
-    ),
+    Recogniser("IBAN", IBAN, validator=validators.iban, ignore_case=True),
     Recogniser("EMAIL", EMAIL, r"[^\w.!#$%&'*+/=?^`{|}~@-]", NOT_ALNUM),
     *(Recogniser("PHONE", pattern, before, NOT_DIGIT, validators.phone) for before, pattern in PHONES),
     Recogniser("PHONE", ANNOUNCED_PHONE, NOT_DIGIT, NOT_DIGIT, validators.announced_phone, PHONE_CONTEXT),
