@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from streamweir.errors import ConfigError
 from streamweir.guard.automaton import MEMO_BYTES, Automaton
-from streamweir.guard.charset import ANY, NOT_WORD, CharSet, either_case, of
+from streamweir.guard.charset import ANY, NOT_ALNUM, NOT_WORD, CharSet, either_case, of
 from streamweir.guard.pattern import Nfa, parse, parse_set
 from streamweir.guard.recognisers import BUILTIN, DEFAULT_KINDS, KINDS, SECRET, Recogniser
 from streamweir.guard.shapes import CAP, Guard, Kind
@@ -84,7 +84,8 @@ def _part(one: Recogniser, where: str, cap: int) -> Part:
         )
     context = parse(one.context, f"{where}, context") if one.context is not None else None
     before, after = parse_set(one.before, f"{where}, before"), parse_set(one.after, f"{where}, after")
-    return Part(pattern, before, after, one.validator is not None, context, NOT_WORD if context else None)
+    # an underscore may stand before an announcing word: customer_ssn announces as ssn does
+    return Part(pattern, before, after, one.validator is not None, context, NOT_ALNUM if context else None)
 
 
 def _terms(terms: Sequence[str], match: Match, where: str) -> Part:

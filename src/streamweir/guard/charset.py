@@ -84,4 +84,5 @@ DIGIT: Final = between(("0", "9"))
 SPACE: Final = CharSet(tests=(str.isspace,))
 WORD: Final = CharSet(tests=(_is_word,))
 NOT_WORD: Final = ~WORD
+NOT_ALNUM: Final = ~CharSet(tests=(str.isalnum,))
 NOT_DIGIT: Final = ~DIGIT

@@ -37,8 +37,8 @@ NAMES: Final = (
     r"[ _-]?(?:key|token|secret|sid|key[ _-]?id|access[ _-]?key)"
 )
 ASSIGNS: Final = r"[\"'`*_]{0,3}(?: ?(?:[:=]|=>)| is )[ \"'`*_]{0,5}"
-ASSIGNED: Final = rf"(?i:(?:[A-Za-z0-9_-]*[_-])?{NAMES}{ASSIGNS})"
-PASSWORD: Final = rf"(?i:(?:[A-Za-z0-9_-]*[_-])?(?:password|passwd|passwort|passphrase|pwd|mot de passe){ASSIGNS})"
+ASSIGNED: Final = rf"(?i:{NAMES}{ASSIGNS})"
+PASSWORD: Final = rf"(?i:(?:password|passwd|passwort|passphrase|pwd|mot de passe){ASSIGNS})"
 SLACK_HOOK: Final = r"(?i:hooks\.slack\.com/(?:services|workflows|triggers)/)"
 SCHEMES: Final = r"(?:https?|s?ftp|ssh|git|postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?)"
 IN_URL: Final = rf"(?i:{SCHEMES}://[^\s/:@]*:)"

@@ -31,12 +31,9 @@ def groups(separator: str, *sizes: str) -> str:
 
 
 def announced(words: str, *more: str) -> str:
-    """A word, and what stands between it and the value that it announces: marks, and the usual words and `more`.
-
-    The word may end a name with underscores, as keys of JSON are written.
-    """
+    """A word, and what stands between it and the value that it announces: marks, and the usual words and `more`."""
     between = "|".join((*MORE_WORDS, *more))
-    return f"(?i:(?:[a-z0-9]+_)*(?:{words})(?:{MARKS}|{between})+)"
+    return f"(?i:(?:{words})(?:{MARKS}|{between})+)"
 
 
 def with_digit(letters: str, least: int) -> str:

@@ -14,7 +14,7 @@ GUARD = build(Spec(), b"key")
 
 FOUND = {
     "US_SSN": ["123-45-6789", "123.45.6789", "123 45 6789", "ssn 123456789", "social security number is 123456789",
-               "123 - 45 - 6789"],
+               "123 - 45 - 6789", "customer_ssn: 123456789"],
     "CARD": [
         "4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "378282246310005", "3782 822463 10005",
         "3056 930902 5904", "6011111111111117", "5555 5555 5555 4444", "2223003122003222", "6200000000000005",
@@ -66,7 +66,7 @@ LEFT = [
 
 
 ANNOUNCES = (
-    "ssn ", "social security number is ", "sin ", "SIN: ", "passport number ", "Passport: ", "Reisepassnummer ", "passeport n° ",
+    "ssn ", "customer_ssn: ", "social security number is ", "sin ", "SIN: ", "passport number ", "Passport: ", "Reisepassnummer ", "passeport n° ",
     "born on Wednesday, ", "born on ", "DOB: ", "date of birth is ", "birthday is ", "geb. ", "né le ", '"date_of_birth": "',
     "aws_secret_access_key = ", "Authorization: Bearer ", "AccountKey=", "hooks.slack.com/services/", "api_key=", "password: ",
     "postgres://me:", "TWILIO_AUTH_TOKEN=", "NINO ", "national insurance number ", "call ", "my phone number is ", "Tel.: ",
@@ -122,6 +122,21 @@ def test_what_hides_in_vain(text: str, value: str) -> None:
         scan = Scan(GUARD)
         out = "".join(map(scan.push, pieces)) + scan.finish(whole=True)
         assert value not in out
+
+
+def test_a_private_key_is_covered_and_the_prose_behind_it_is_not() -> None:
+    header = "-----BEGIN PRIVATE KEY-----"
+    assert redact(GUARD, f"The line {header} and then some prose.")[0] == "The line [PRIVATE_KEY] and then some prose."
+    key = f"{header}\n{'abcd' * 16}\n{'abcd' * 3}\n-----END PRIVATE KEY-----"
+    assert redact(GUARD, f"{key}\nis mine")[0] == "[PRIVATE_KEY]\nis mine"
+
+
+@pytest.mark.parametrize(
+    "text", ["api_key=abc", "password: secre", "Authorization: Bearer abcd", "sk-abc", "-----BEGIN PRI", "eyJhb"]
+)
+def test_a_reply_that_breaks_off_shows_no_beginning_of_a_secret(text: str) -> None:
+    out = redact(GUARD, text, whole=False)[0]
+    assert out.endswith(("[API_KEY]", "[BEARER]", "[PRIVATE_KEY]", "[JWT]"))
 
 
 def test_every_cut_of_a_corpus() -> None:
