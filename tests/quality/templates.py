@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faker import Faker
@@ -92,11 +92,11 @@ def filled(templates: list[str], licences: list[str]) -> Iterator[Planted]:
                 yield fill(template, value, locale)
 
 
-def fill(template: str, value: "object", locale: str) -> Planted:
+def fill(template: str, value: Callable[[str], str], locale: str) -> Planted:
     out, at, values = "", 0, []
     for found in re.finditer(r"{{(\w+)}}", template):
         out += template[at : found.start()]
-        text = value(found[1])  # type: ignore[operator]
+        text = value(found[1])
         if kind := PLANTED.get(found[1]):
             values.append(Value(len(out), len(out) + len(text), kind, row(kind, locale, template)))
         out += text

@@ -61,12 +61,12 @@ ALWAYS: Final = ("",)
 BEARER: Final = with_digit(TOKEN, 16)
 JWT: Final = r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*"
 
-BREAK: Final = r"(?:[\s>|\"',]|\\{1,4}[nrt]){0,8}"
+BREAK: Final = r"(?:[\s>|\"',]|\\{1,4}[nrt])*"
 PEM_NAME: Final = r"[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-PEM_LINE: Final = r"(?:[0-9A-Za-z+/=]{16,}|(?:Proc-Type|DEK-Info|Comment|Version): [^\n\\]{0,80})"
+PEM_LINE: Final = r"(?:[0-9A-Za-z+/=]{16,}|(?:Proc-Type|DEK-Info|Comment|Version): [^\n\\]*)"
 PEM: Final = (
     rf"-----BEGIN {PEM_NAME}(?:{BREAK}{PEM_LINE})*"
     # short lines are covered where the end stands behind them: without it they would be prose
-    rf"(?:(?:{BREAK}[0-9A-Za-z+/=]{{1,76}}){{0,2}}{BREAK}-----END {PEM_NAME})?"
+    rf"(?:(?:{BREAK}[0-9A-Za-z+/=]+){{0,2}}{BREAK}-----END {PEM_NAME})?"
 )
 """From its first line on, as long as what follows looks like base64; line breaks may be the escapes of JSON."""
