@@ -139,6 +139,8 @@ NEGATIVES = (
     Negative("package and version", ("{}",), "react@18.?.?"),
     Negative("bearer in prose", ("{}",), lambda _, rng: rng.choice(("bearer of responsibilities", "bearer responsibilities", "the ring bearer misunderstandings"))),
     Negative("password in prose", ("{}",), lambda _, rng: rng.choice(("Password: required", "password is incorrect.", "your password: please choose one", "password = well-chosen"))),
+    Negative("password in code", ("{}",), lambda _, rng: rng.choice(("password = os.getcwd()", "passwd = self.lexer.get_token()", "password=${DB_PASSWORD}", "password = auth[2]", "pwd = (self.password.encode(", "password: {{ secret }}", "password=settings.db_password"))),
+    Negative("digits in code", ("`{}`",), "0123456789"),
     Negative("key in prose", ("{}",), lambda _, rng: rng.choice(("the API key is important", "api key: see the documentation", "secret key = configuration-of-yours"))),
     Negative("passport in prose", ("{}",), "passport control from ? to 1?"),
     Negative("birth in prose", ("{}",), "born in 19??, gave birth at 1?"),

@@ -17,8 +17,15 @@ NO_NUMBER: Final = re.compile(
 )
 """Dates, and numbers whose thousands stand apart."""
 
+NAME: Final = r"\(?[^\W\d](?:[^\W\d]|[_.-])*"
+CODE_OR_PROSE: Final = re.compile(rf"{NAME}[!?:;)\]*]*$|{NAME}(?<=\w\w\w)(?:\((?:[A-Za-z_)]|$)|\[\w)|\$[({{]|{{{{")
+"""A word; a name, a call or an index; a template."""
+
 FOURS: Final = re.compile(r"\d{4} \d{4} \d{2,4}")
 """The last groups of a longer number, such as a card's."""
+
+COUNTED: Final = "012345678901"
+"""Alphabets in programs, and examples."""
 
 MAESTRO: Final = (16, 17, 18, 19)
 
@@ -133,16 +140,16 @@ def passport(text: str) -> bool:
 
 
 def password(text: str) -> bool:
-    """What stands behind the word and is no word of prose: it has a letter, and a digit or a mark inside."""
-    return any(char.isalpha() for char in text) and not text.rstrip(".!?)]:*_").replace("-", "").isalpha()
+    """What stands behind the word and is neither a word of prose nor a name, a call or a template of some code."""
+    return any(char.isalpha() for char in text) and not CODE_OR_PROSE.match(text)
 
 
 def phone(text: str) -> bool:
-    """A number of 8 to 15 digits (E.164), an extension besides, not one digit again and again, not a card's groups."""
+    """A number of 8 to 15 digits (E.164), an extension besides; not one digit again and again, counted, or in fours."""
     number = EXTENSION.sub("", text)
     digits = digits_of(number)
     in_fours = number.startswith("0") and FOURS.fullmatch(number) is not None
-    return 8 <= len(digits) <= 15 and len(set(digits)) > 2 and not in_fours
+    return 8 <= len(digits) <= 15 and len(set(digits)) > 2 and not in_fours and number not in COUNTED
 
 
 def announced_phone(text: str) -> bool:

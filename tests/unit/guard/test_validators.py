@@ -191,7 +191,8 @@ def test_what_a_word_announces_as_a_telephone(text: str, is_one: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "is_one"),
-    [("hunter2", True), ("P@ssw0rd!", True), ("required", False), ("incorrect.", False), ("well-chosen", False), ("123456", False)],
+    [("hunter2", True), ("P@ssw0rd!", True), ("required", False), ("incorrect.", False), ("well-chosen", False), ("123456", False),
+     ("self.pw2", True), ("self.password", False), ("getpass(", False), ("${PW}", False), ("db_password", False), ("Tr0ub4dor&3", True)],
 )  # fmt: skip
 def test_passwords_are_no_words(text: str, is_one: bool) -> None:
     assert validators.password(text) == is_one
