@@ -23,6 +23,8 @@ class Ask(TypedDict, total=False):
 
     Times are seconds, 0 turns a limit off. Keys of an OpenAI request that are not here (logit_bias …) are taken too,
     and go through where the dialect is openai. `options` is merged into the body, whatever the dialect.
+    `record` names a file that keeps what the upstream sends; under a guard what it covers is masked there, unless
+    `record_raw` is true.
     """
 
     messages: Sequence[Message]
@@ -96,10 +98,7 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
     ask = dict(asked)
     settings = resolved.settings
     guard = ask.pop("guard", None) or resolved.guard
-    if ask.get("record") and guard != "off" and not ask.get("record_raw"):
-        raise RequestError(
-            "a recording holds the upstream's own bytes, and with them what the guard covers: record_raw=True keeps it"
-        )
+    masked = ask.get("record") and not ask.get("record_raw")
     model = ask.pop("model", None) or resolved.model
     if not model:
         raise ConfigError("no model: give model=…, --model, STREAMWEIR_MODEL, or a profile that names one")
@@ -121,6 +120,7 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
         window=window,
         on_overflow=on_overflow,
         release=release,
+        covering=resolved.guards.covering(guard) if masked else None,
     )
 
 

@@ -77,6 +77,12 @@ class Guards:
             release = partial(Guarded, self.guard(name), mode, restore=restore, asked=tuple(masks.findings))
         return masked if table.input == "mask" else messages, release
 
+    def covering(self, name: str) -> Guard | None:
+        """The guard of that name where it reads prompts or answers, whatever becomes of them. Raises ConfigError."""
+        table = self._tables.get(name)
+        off = name == "off" if table is None else table.output == table.input == "off"
+        return None if off else self.guard(name)
+
     def guard(self, name: str) -> Guard:
         """The compiled guard of that name. Raises ConfigError."""
         found = self._guards.get(name)

@@ -12,6 +12,7 @@ from streamweir.errors import APIConnectionError, StreamweirError
 from streamweir.events import End, Released, Retry, Upstream
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
 from streamweir.flows.handshake import Failure
+from streamweir.guard.shapes import Guard
 from streamweir.relay import Relay
 from streamweir.request import Request
 from streamweir.stages import Stage
@@ -27,7 +28,8 @@ class Opening(msgspec.Struct):
     failure behind which the request is sent again. `connection` is the shell's own, `socket` the frames of an upgraded
     one. `failures` counts what was retried already, `before` the requests that other profiles were sent.
 
-    `release` makes the stage that lets text out: a guard, or what releases it unread. `others` are the handshakes with
+    `release` makes the stage that lets text out: a guard, or what releases it unread; what `covering` covers is masked
+    in a recording. `others` are the handshakes with
     the profiles that may be asked instead, each with its `source`, and `successor` is the one that took over from this.
     """
 
@@ -45,6 +47,7 @@ class Opening(msgspec.Struct):
     profile: str | None = None
     choices: int = 1
     release: Callable[[Names], Stage[Upstream, Released | End]] = release_unguarded
+    covering: Guard | None = None
     source: Any = None
     others: tuple[Opening, ...] = ()
     successor: Opening | None = None

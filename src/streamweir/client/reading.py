@@ -147,7 +147,7 @@ class Reading:
         opening.called_at, opening.started_at = time.monotonic(), time.time()
         self._callbacks = Callbacks(self._how, opening.called_at, opening.started_at)
         if self._how.get("record"):
-            self._recorder = Recorder(self._how["record"], opening.called_at)
+            self._recorder = Recorder(self._how["record"], opening.called_at, opening.covering)
 
     def _head(self, dialect: str) -> Head:
         opening = self._opening

@@ -1,5 +1,7 @@
 """A recording: the bytes of an upstream's answers with their timing, as JSON lines, secrets removed.
 
+Under a guard, what it covers stands there as asterisks (recordings/mask.py), and the head says `masked`.
+
 {"recording": 1, "dialect": …, "model": …, "started_at": …, "schema": …}
 {"at": 0.2184, "text": "data: {…"}          seconds since the call; "base64" where the bytes are no UTF-8
 {"at": 1.9031, "end": "eof", "detail": ""}  how the answer ended; absent where we closed it ourselves
@@ -22,6 +24,8 @@ from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.ending import Cause
 from streamweir.errors import ConfigError
+from streamweir.guard.shapes import Guard
+from streamweir.recordings.mask import RecordMask
 
 VERSION = 1
 MASK = b"*"
@@ -40,6 +44,7 @@ class Head(msgspec.Struct, kw_only=True):
     correlation_id: str | None = None
     prompt_bytes: int = 0
     decode: DecodeOptions = DecodeOptions()
+    masked: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Piece(msgspec.Struct, omit_defaults=True):
@@ -91,11 +96,15 @@ def _overlap(data: bytes, secret: bytes) -> int:
 class Recorder:
     """Writes one recording. Trouble with the file never breaks the stream: the recording ends there, with a warning."""
 
-    def __init__(self, path: str | os.PathLike[str], called_at: float) -> None:
-        """Raises ConfigError where the file cannot be made. It is for its owner's eyes only (mode 0600)."""
+    def __init__(self, path: str | os.PathLike[str], called_at: float, guard: Guard | None = None) -> None:
+        """What `guard` covers is masked. Raises ConfigError where the file cannot be made.
+
+        It is for its owner's eyes only (mode 0600).
+        """
         self._path = path
         self._called_at = called_at
-        self._mask = SecretMask(())
+        self._secrets = SecretMask(())
+        self._mask = RecordMask(guard) if guard is not None else None
         self._answers = 0
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -106,27 +115,33 @@ class Recorder:
     def head(self, head: Head, now: float, secrets: tuple[str | None, ...]) -> None:
         """An answer begins: the first one of the stream, or one that follows it."""
         self._answers += 1
-        self._mask = SecretMask(secrets)
-        self._line(
-            head
-            if self._answers == 1
-            else Piece(self._at(now), answer=self._answers, correlation_id=head.correlation_id)
-        )
+        self._secrets = SecretMask(secrets)
+        mask, named = self._mask, head.correlation_id
+        if mask is not None:
+            mask.begin(BUILTIN[head.dialect], head.decode)
+            named = mask.shown(named) if named is not None else None
+            asked, told = mask.shown(head.model), mask.shown(head.request_id)
+            head = msgspec.structs.replace(head, model=asked, request_id=told, correlation_id=named, masked=True)
+        self._put(head if self._answers == 1 else Piece(self._at(now), answer=self._answers, correlation_id=named))
 
     def data(self, data: bytes, now: float) -> None:
         """Bytes came."""
-        if shown := self._mask.push(data):
-            self._line(piece(self._at(now), shown))
+        if shown := self._secrets.push(data):
+            self._data(shown, self._at(now))
 
     def end(self, cause: Cause | None, detail: str, now: float) -> None:
         """The answer is over; without a cause, since we left it."""
-        if rest := self._mask.flush():
-            self._line(piece(self._at(now), rest))
+        if rest := self._secrets.flush():
+            self._data(rest, self._at(now))
         if cause is not None:
-            self._line(Piece(self._at(now), end=cause, detail=detail))
+            told = self._mask.shown(detail) if self._mask is not None else detail
+            self._put(Piece(self._at(now), end=cause, detail=told))
 
     def close(self) -> None:
         """The stream is over."""
+        if self._mask is not None:
+            self._mask.finish()
+            self._drain(self._mask)
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -134,6 +149,24 @@ class Recorder:
 
     def _at(self, now: float) -> float:
         return round(now - self._called_at, 6)
+
+    def _data(self, data: bytes, at: float) -> None:
+        if self._mask is None:
+            self._line(piece(at, data))
+        elif self._file is not None:
+            self._mask.feed(data, at)
+            self._drain(self._mask)
+
+    def _put(self, line: Head | Piece) -> None:
+        if self._mask is None:
+            self._line(line)
+        else:
+            self._mask.put(line)
+            self._drain(self._mask)
+
+    def _drain(self, mask: RecordMask) -> None:
+        for ready in mask.ready():
+            self._line(piece(*ready) if isinstance(ready, tuple) else ready)
 
     def _line(self, value: msgspec.Struct) -> None:
         if self._file is None:

@@ -55,6 +55,27 @@ class ArgumentsScan:
         """Whether the arguments must end here."""
         return self._done or self._scan.blocked
 
+    @property
+    def size(self) -> int:
+        """Characters so far, decoded."""
+        return self._offset + self._size
+
+    @property
+    def decided(self) -> int:
+        """As of engine.Scan, in decoded characters."""
+        return self._offset + self._scan.decided
+
+    @property
+    def open_from(self) -> int | None:
+        """As of engine.Scan, in decoded characters."""
+        at = self._scan.open_from
+        return None if at is None else self._offset + at
+
+    @property
+    def escaping(self) -> bool:
+        """Whether the text ends inside an escape."""
+        return bool(self._escape)
+
     def push(self, text: str) -> str:
         """What leaves once `text` has come."""
         out: list[str] = []
@@ -72,6 +93,7 @@ class ArgumentsScan:
             else:
                 run.append(char)
         out.append(self._shown("".join(run)))
+        self._gather()
         return "".join(out)
 
     def finish(self, *, whole: bool) -> str:

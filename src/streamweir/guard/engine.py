@@ -128,6 +128,27 @@ class Scan:
         held = [(one.start, one.end, one.label, one.size) for one in self._intervals]
         return self._state.meaning, self._pos, tuple(self._starts), self._overlong, held
 
+    @property
+    def decided(self) -> int:
+        """The position before which nothing can change any more: it has left, or stands under a placeholder."""
+        return self._base
+
+    @property
+    def open_from(self) -> int | None:
+        """Where the placeholder begins that stands for decided text and has not left."""
+        intervals = self._intervals
+        return intervals[0].start if intervals and intervals[0].start < self._base else None
+
+    def copy(self) -> Scan:
+        """Another scan that has read the same, to ask how the text would end here."""
+        other = Scan(self._guard, self._mode, quoted=self._quoted)
+        other._state, other._safe, other._pos = self._state, self._safe, self._pos
+        other._base, other._raw = self._base, self._raw
+        other._starts, other._overlong = list(self._starts), set(self._overlong)
+        other._intervals = [one.copy() for one in self._intervals]
+        other.findings, other.held_max = list(self.findings), self.held_max
+        return other
+
     # -- what characters do ----------------------------------------------------------------------------
 
     def _act(self, act: Act, pos: int) -> None:

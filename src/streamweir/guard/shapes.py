@@ -62,3 +62,9 @@ class Interval:
         self.label = label
         self.size = size
         self.digest: hmac.HMAC | None = None
+
+    def copy(self) -> Interval:
+        """Another one like it."""
+        other = Interval(self.start, self.end, self.label, self.size)
+        other.digest = self.digest.copy() if self.digest is not None else None
+        return other
