@@ -49,11 +49,13 @@ class WebSocket:
     messages, pongs, the answer to a close. The same frames come out under every chunking.
     """
 
-    __slots__ = ("_over", "_parts", "_ping_at", "_pinged", "_protocol", "_size", "_waiting")
+    __slots__ = ("_early", "_over", "_parts", "_ping_at", "_pinged", "_protocol", "_size", "_waiting")
 
     def __init__(self, now: float, max_message: int = MAX_EVENT) -> None:
         self._protocol = Protocol(Side.CLIENT, max_size=max_message)
         self._parts = bytearray()
+        # of a frame that is not complete when the handshake is over; None from then on
+        self._early: bytearray | None = bytearray()
         self._waiting: list[Frame] = []
         self._over = False
         self._ping_at = now + PING_EVERY
@@ -63,12 +65,18 @@ class WebSocket:
         """The messages that `data` completes, behind those given back."""
         frames, self._waiting = self._waiting, []
         if self._over or not data:
+            self._early = None
             return frames
+        if self._early is not None:
+            self._early += data
         self._pinged = False
         self._protocol.receive_data(data)
         for frame in self._protocol.events_received():
             if isinstance(frame, WireFrame):
                 self._frame(frame, frames)
+                if self._early is not None:
+                    size = len(frame.data)
+                    del self._early[: size + (2 if size < 126 else 4 if size < 1 << 16 else 10)]
         broken = self._protocol.parser_exc
         if broken is not None and not self._over:
             self._over = True
@@ -81,14 +89,17 @@ class WebSocket:
 
     @property
     def unread(self) -> bytes:
-        """The messages that were given back, as a server had sent them."""
+        """The messages that were given back, as a server had sent them, and what has come of the next one."""
         out = b""
         for frame in self._waiting:
             if isinstance(frame, Value):
                 out += encode_message(frame.data.encode("utf-8", "surrogatepass"))
             elif isinstance(frame, Closed):
                 out += encode_close(frame.code, frame.reason) if frame.code != 1005 else encode_message(b"", 8)
-        return out
+        if self._parts:
+            # a text message whose last fragment is not here yet
+            out += b"\x01" + encode_message(bytes(self._parts))[1:]
+        return out + bytes(self._early or b"")
 
     def send(self, message: bytes) -> None:
         """Queue a text message, UTF-8."""

@@ -166,3 +166,19 @@ def test_random_bytes_raise_nothing(parts: list[bytes], data: st.DataObject) -> 
     for part in parts:
         socket.feed(part)
         socket.outgoing()
+
+
+def test_what_came_with_the_handshake_can_be_recorded_wherever_it_was_cut() -> None:
+    ready = encode_message(b"ready")
+    rest = (
+        encode_message(b"x" * 130) + fragmented(b"one", b"two", b"three") + encode_message(b"last") + encode_close(1000)
+    )
+    for at in range(len(rest) + 1):
+        for step in (1, 7, 1000):
+            socket = WebSocket(0.0)
+            early = ready + rest[:at]
+            seen = [frame for cut in range(0, len(early), step) for frame in socket.feed(early[cut : cut + step])]
+            socket.give_back(seen[1:])
+            assert frames(socket.unread + rest[at:]) == frames(rest)
+            assert socket.feed(b"") + socket.feed(rest[at:]) == frames(rest)
+            assert not socket.unread
