@@ -141,7 +141,8 @@ class Scan:
 
     def copy(self) -> Scan:
         """Another scan that has read the same, to ask how the text would end here."""
-        other = Scan(self._guard, self._mode, quoted=self._quoted)
+        other = Scan(self._guard, quoted=self._quoted)
+        other._mode = self._mode
         other._state, other._safe, other._pos = self._state, self._safe, self._pos
         other._base, other._raw = self._base, self._raw
         other._starts, other._overlong = list(self._starts), set(self._overlong)

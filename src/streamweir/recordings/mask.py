@@ -115,7 +115,7 @@ class RecordMask:
 
     def shown(self, text: str) -> str:
         """A text of our own as it may stand in the recording."""
-        return self._words.sentence(text)
+        return self._words.sentence(text, whole=True)
 
     def _guarded(self, step: Callable[[Channel], None]) -> None:
         try:

@@ -45,10 +45,10 @@ class Words:
         self._names: dict[tuple[object, ...], str] = {}
         self._clean: dict[str, bool] = {}
 
-    def sentence(self, text: str) -> str:
-        """A text that is whole in itself, with what the guard covers of it masked."""
+    def sentence(self, text: str, *, whole: bool = False) -> str:
+        """A text of one frame, with what the guard covers of it masked; `whole`: it is known not to break off."""
         out = list(text)
-        for start, end in self._covered(text):
+        for start, end in self._covered(text, whole=whole):
             out[start:end] = MASK * (end - start)
         return "".join(out)
 
@@ -101,9 +101,9 @@ class Words:
                 self._clean[text] = known
         return known
 
-    def _covered(self, text: str) -> list[tuple[int, int]]:
+    def _covered(self, text: str, *, whole: bool = False) -> list[tuple[int, int]]:
         try:
-            return [(one.start, one.end) for one in redact(self._guard, text, whole=False)[1]]
+            return [(one.start, one.end) for one in redact(self._guard, text, whole=whole)[1]]
         except Exception:
             return [(0, len(text))]
 
