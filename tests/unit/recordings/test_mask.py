@@ -177,6 +177,7 @@ def test_nothing_stands_beside_the_text(escaped: bool) -> None:
         assert value not in out.decode()
         shown = json.loads(out.split(b"\n")[0][6:])
         assert shown["type"] == "response.output_text.done"
+        assert shown["note"] == {"type": "*" * len(said), "role": "*", "name": "*" * len(said)}
         assert shown["choices"][0]["delta"]["role"] == "assistant"
         assert shown["choices"][0]["logprobs"]["content"][0] == {
             "token": "*", "*****": [0], "*******": 0, "top_logprobs": [{"token": "*"}]
@@ -311,6 +312,9 @@ def test_a_chunk_that_comes_twice_is_read_once() -> None:
         ("a my ssn 123-45-", "sn 123-45-6789.", ("a my ssn *******", "sn ***********.")),
         ("the ssn: 123-45", "3-45-6789 it is", None),
         ("mail jane.do", "e@example.com now", None),
+        ("card 4111 1111 11", "th apples", None),
+        ("x 4111 1111 1111 ", "1111 1111 1111, yes", None),
+        ("my ssn 123-45-6789, ok", "5-6789, ok then", None),
         ("the year 2024", " is over", ("the year 2024", " is over")),
     ],
 )
