@@ -60,11 +60,15 @@ class IntegrityReport(msgspec.Struct, kw_only=True):
 
 
 class GuardReport(msgspec.Struct, kw_only=True):
-    """What the guard did. With `mode` "off" nothing was scanned: the two answers are null, not good news."""
+    """What the guard did. With `mode` "off" nothing was scanned: the two answers are null, not good news.
+
+    `found` counts all findings, of which `findings` lists the first thousand; those of the prompt are among them.
+    """
 
     mode: str = "off"
     pii_found: bool | None = None
     safety_passed: bool | None = None
+    found: int = 0
     findings: list[dict[str, Any]] = []
     held_max: int = 0
 

@@ -26,6 +26,8 @@ STATE_BYTES: Final = 400
 STEP_BYTES: Final = 110
 """What a remembered step costs: its pair or its character, and its place in a dictionary that grows by doubling."""
 
+NONE: Final[dict[int, set[int]]] = {}
+
 FREED: Final = 3
 """Forgotten states that a new step frees, so that no step is long; fewer are built by one."""
 
@@ -189,7 +191,12 @@ class Automaton:
         if found is None:
             tables, prev, armed = self._tables, state.prev, state.context.states
             begins = [states for before, states in tables.starts.items() if prev & self._bit[before]]
-            begins += [tables.arms[one] for one in armed if one in tables.arms]
+            begins += [
+                states
+                for one in armed
+                for before, states in tables.arms.get(one, NONE).items()
+                if prev & self._bit[before]
+            ]
             opens = [states for before, states in tables.context_starts.items() if prev & self._bit[before]]
             found = self._front(frozenset[int]().union(*begins)), self._front(armed.union(*opens))
             self._around[key] = found

@@ -145,7 +145,7 @@ class Scan:
         other._mode = self._mode
         other._state, other._safe, other._pos = self._state, self._safe, self._pos
         other._base, other._raw = self._base, self._raw
-        other._starts, other._overlong = list(self._starts), set(self._overlong)
+        other._starts, other._overlong = self._starts[:], self._overlong
         other._intervals = [one.copy() for one in self._intervals]
         other.findings, other.held_max = list(self.findings), self.held_max
         return other

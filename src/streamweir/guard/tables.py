@@ -34,7 +34,7 @@ class Tables:
         self.edges: list[tuple[tuple[int, tuple[int, ...]], ...]] = []
         self.accepts: dict[int, tuple[int, int]] = {}
         self.validated: set[int] = set()
-        self.arms: dict[int, set[int]] = {}
+        self.arms: dict[int, dict[int, set[int]]] = {}
         self.starts: dict[int, set[int]] = {}
         self.context_starts: dict[int, set[int]] = {}
         for number, part in enumerate(parts):
@@ -48,8 +48,9 @@ class Tables:
             opens, armed, _ = self._pattern(part.context)
             before = self._set(part.context_before or part.before)
             self.context_starts.setdefault(before, set()).update(opens)
-            self.arms.setdefault(armed, set()).update(begin)
-        self.befores = tuple(dict.fromkeys((*self.starts, *self.context_starts)))
+            self.arms.setdefault(armed, {}).setdefault(self._set(part.before), set()).update(begin)
+        armed_befores = (before for begins in self.arms.values() for before in begins)
+        self.befores = tuple(dict.fromkeys((*self.starts, *self.context_starts, *armed_befores)))
         self._last = sorted(self.accepts)
 
     def recogniser(self, state: int) -> int:

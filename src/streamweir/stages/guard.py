@@ -6,7 +6,7 @@ Nothing is released on a timer, and nothing at all once the guard itself has fai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -37,6 +37,9 @@ Source = Literal["content", "reasoning", "refusal", "tool_call", "prompt"]
 Channel = tuple[Source, int, int]
 """Which text: its name, of which choice, of which of its calls."""
 
+MAX_FINDINGS: Final = 1000
+"""Findings that a report lists: a reply of nothing but addresses must not make a report larger than itself."""
+
 
 class Guarded:
     """The stage. `mode` is the output's."""
@@ -46,8 +49,10 @@ class Guarded:
         "_back",
         "_blocked",
         "_broken",
+        "_count",
         "_dropped",
         "_found",
+        "_groups",
         "_guard",
         "_held",
         "_index",
@@ -72,6 +77,8 @@ class Guarded:
         self._scans: dict[Channel, Scan | ArgumentsScan] = {}
         self._back: dict[Channel, Scan | ArgumentsScan] = {}
         self._found: list[tuple[Channel, Finding]] = []
+        self._count = 0
+        self._groups: set[str] = set()
         self._held = 0
         self._dropped = 0
         self._seq = 0
@@ -192,7 +199,11 @@ class Guarded:
         scan.findings.clear()
 
     def _say(self, channel: Channel, f: Finding, out: list[Released | End]) -> None:
-        self._found.append((channel, f))
+        self._count += 1
+        if channel[0] != "prompt":
+            self._groups.add(f.group)
+        if len(self._found) < MAX_FINDINGS:
+            self._found.append((channel, f))
         out.append(Found(self._next(), f.kind, f.group, f.start, f.end, channel[0], f.hash, channel[1], channel[2]))
 
     def _end(self, end: End, out: list[Released | End]) -> None:
@@ -217,11 +228,11 @@ class Guarded:
 
     def _conclude(self, end: End, out: list[Released | End]) -> None:
         self._close()
-        groups = {finding.group for channel, finding in self._found if channel[0] != "prompt"}
         end.sections["guard"] = GuardReport(
             mode=self._mode,
-            pii_found="pii" in groups,
-            safety_passed="safety" not in groups,
+            pii_found="pii" in self._groups,
+            safety_passed="safety" not in self._groups,
+            found=self._count,
             findings=[shown(channel, finding) for channel, finding in self._found],
             held_max=self._held,
         )
