@@ -86,8 +86,11 @@ class ArgumentsScan:
             if self._escape:
                 run.append(self._escaped(char))
             elif char == '"':
-                out += (self._shown("".join(run)), self._next(), '"')
+                out += (self._shown("".join(run)), self._next())
                 run.clear()
+                if self._done:
+                    break
+                out.append('"')
             elif char == "\\" and self._inside:
                 self._escape = char
             else:
@@ -139,11 +142,11 @@ class ArgumentsScan:
         self._inside = not self._inside
         self._offset += self._size
         self._size = 0
-        announced = self._before if self._inside else ""
+        announced = self._before
         if self._inside:
-            # a value may be announced by its key; what is announced to whatever comes behind it, by itself alone
+            # a value may be announced by its key, and by nothing before that
             self._before = ""
-        self._scan = Scan(self._guard, self._mode, quoted=not self._inside, before=announced)
+        self._scan = Scan(self._guard, self._mode, quoted=not self._inside, before=announced, last='"')
         return out
 
     def _encoded(self, text: str) -> str:

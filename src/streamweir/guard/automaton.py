@@ -113,12 +113,14 @@ class Automaton:
             self._bytes += STEP_BYTES
         return step
 
-    def behind(self, text: str) -> State:
-        """The state behind a text of which no candidate is left: what it announces, and its last character."""
+    def behind(self, text: str, last: str) -> State:
+        """The state behind a text of which no candidate is left: what it announces, and its last character, or `last`
+        where a character follows that announces nothing.
+        """
         state = self.start
         for char in text:
             state = (state.steps.get(char) or self.step(state, char))[0]
-        return self._state(state.context, (), state.prev)
+        return self._state(state.context, (), self._prev(self._classes.name(last)) if last else state.prev)
 
     def confirms_at_end(self, state: State) -> list[tuple[int, int]]:
         """The matches that the end of the text confirms: (recogniser, candidate)."""

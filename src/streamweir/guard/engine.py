@@ -30,7 +30,7 @@ class Scan:
 
     In the mode "block" nothing leaves behind what was safe at the first match (`blocked`); in "observe" all leaves as
     it comes. `quoted` puts placeholders into quotation marks, for JSON outside of strings. `before` is text that stands
-    in front and belongs to no match, though it may announce one.
+    in front and belongs to no match, though it may announce one; `last` a character between that and the text.
     """
 
     __slots__ = (
@@ -49,11 +49,13 @@ class Scan:
         "held_max",
     )
 
-    def __init__(self, guard: Guard, mode: Mode = "redact", *, quoted: bool = False, before: str = "") -> None:
+    def __init__(
+        self, guard: Guard, mode: Mode = "redact", *, quoted: bool = False, before: str = "", last: str = ""
+    ) -> None:
         self._guard = guard
         self._mode = mode
         self._quoted = quoted
-        self._state: State = guard.automaton.behind(before) if before else guard.automaton.start
+        self._state: State = guard.automaton.behind(before, last) if before or last else guard.automaton.start
         self._safe: int | None = None
         self._pos = 0
         self._base = 0

@@ -21,6 +21,7 @@ class Rule:
     after: str | None = None
     validator: Any = None
     context: str | None = None
+    context_before: str = r"\W"
     label: str = ""
 
 
@@ -42,7 +43,7 @@ def armed(rule: Rule, text: Text, at: int) -> bool:
         return True
     return any(
         regex.fullmatch(rule.context, text.seen[start:at]) is not None
-        and stands(r"\W", text.seen[start - 1] if start else "")
+        and stands(rule.context_before, text.seen[start - 1] if start else "")
         for start in range(at)
     )
 

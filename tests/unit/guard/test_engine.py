@@ -19,7 +19,7 @@ from tests.unit.guard import oracle
 from tests.unit.guard.oracle import Rule
 
 FULL = bool(os.environ.get("STREAMWEIR_REQUIRE_ALL"))
-WORDS = 450 if FULL else 25
+WORDS = 250 if FULL else 25
 
 
 def third(text: str) -> bool:

@@ -1,6 +1,7 @@
 """What the recognisers find, what they leave, and how it is hidden from them in vain."""
 
 import itertools
+import os
 import random
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from streamweir.errors import ConfigError
 from streamweir.guard.build import Spec, build
 from streamweir.guard.engine import Scan, redact
-from streamweir.guard.recognisers import KINDS, Recogniser
+from streamweir.guard.recognisers import BUILTIN, DEFAULT_KINDS, KINDS, Recogniser
+from tests.unit.guard import oracle
+from tests.unit.guard.oracle import Rule
 
 GUARD = build(Spec(), b"key")
 
@@ -153,6 +156,31 @@ def test_every_cut_of_a_corpus() -> None:
         assert "".join(map(scan.push, text)) + scan.finish(whole=True) == whole
         assert scan.held_max <= GUARD.cap
     print(f"\n{count} two-way splits")
+
+
+RULES = [
+    Rule(
+        f"(?i:{one.pattern})" if one.ignore_case else one.pattern,
+        one.before,
+        one.after,
+        one.validator,
+        one.context,
+        r"[\W_]",
+        f"[{one.kind}]",
+    )
+    for one in BUILTIN
+    if one.kind in DEFAULT_KINDS
+]
+
+
+def test_the_recognisers_against_the_oracle() -> None:
+    corpus = [*(text for texts in FOUND.values() for text in texts), *LEFT]
+    short = [text for text in corpus if len(text) < 60]
+    for text in short[:: 1 if os.environ.get("STREAMWEIR_REQUIRE_ALL") else 12]:
+        out, findings = redact(GUARD, text)
+        expected, spans = oracle.redact(RULES, text, GUARD.cap)
+        assert out == expected, text
+        assert [(f.start, f.end, f"[{f.kind}]") for f in findings] == spans, text
 
 
 @pytest.mark.parametrize("kinds", [(kind,) for kind in KINDS] + [("SECRET",)])
