@@ -42,7 +42,10 @@ RULES: dict[str, tuple[list[Rule], str]] = {
         ],
         "ab@. ",
     ),
-    "context": ([Rule(r"\d{3}", None, "[^0-9]", None, r"id[ :]{1,2}", label="<C>"), Rule("d1", label="<D>")], "id1 :"),
+    "context": (
+        [Rule(r"\d{3}", "[^:]", "[^0-9]", None, r"id[ :]{1,2}", label="<C>"), Rule("d1", label="<D>")],
+        "id1 :",
+    ),
     "endless": ([Rule("a[ab]*c", label="<L>"), Rule("bb", label="<X>")], "abc"),
     "unseen": ([Rule(r"1\d2", "[^0-9]", "[^0-9]", label="<S>")], "12\u200b٢"),
     "nested": (
