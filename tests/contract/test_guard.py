@@ -1,6 +1,5 @@
 """The guard from end to end: planted values, deltas of one character, every dialect and face, and nothing of them leaves."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -14,119 +13,13 @@ from aiohttp import web
 from streamweir import AsyncGateway, StreamBlocked, StreamInterrupted
 from streamweir.dialects import BUILTIN
 from streamweir.events import Found, Text
-from streamweir.guard.fold import fold
 from streamweir.report import Report
-from streamweir.server.life import Server
 from streamweir.server.log import told as log
 from streamweir.simulator.app import RunningSimulator
-from streamweir.wire.sse import SseDecoder
 from tests.contract.both import Driver
+from tests.planted import REDACTED, TEXT, VALUES, Upstream, channels, content, heard, leaking, leaks, prompt_of
 from tests.proxies import FACES, Told, body_of, profile, proxy_with, upstream
 from tests.simulators import threaded_simulator
-
-VALUES = {
-    "US_SSN": "123-45-6789",
-    "CARD": "4111 1111 1111 1111",
-    "EMAIL": "jane.doe+x@sub.example.co.uk",
-    "IBAN": "DE89 3704 0044 0532 0130 00",
-    "API_KEY": "ghp_" + "a1B2" * 9,
-}
-TEXT = "Here you are: " + ", and ".join(VALUES.values()) + ". Anything else, Zürich 😊?"
-REDACTED = "Here you are: " + ", and ".join(f"[{kind}]" for kind in VALUES) + ". Anything else, Zürich 😊?"
-
-
-class Upstream:
-    """An OpenAI-style server whose reply is what a test gives it, a character a chunk."""
-
-    def __init__(self, choices: list[dict[str, Any]], end: bytes = b"data: [DONE]\n\n") -> None:
-        self.choices, self.end = choices, end
-
-    async def __aenter__(self) -> str:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/v1"
-
-    async def __aexit__(self, *_: object) -> None:
-        self.server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-        for delta in self.choices:
-            choice = {
-                "index": 0,
-                "delta": delta,
-                "logprobs": {"content": [{"token": delta.get("content")}]},
-                "odd": str(delta),
-            }
-            writer.write(b"data: " + json.dumps({"choices": [choice], "note": str(delta)}).encode() + b"\n\n")
-        writer.write(self.end)
-        await writer.drain()
-        writer.close()
-
-
-def content(text: str, key: str = "content") -> list[dict[str, Any]]:
-    return [{key: char} for char in text]
-
-
-def leaks(data: str) -> list[str]:
-    """The values, or runs of six of their digits, that a text holds once escapes and separators are taken out."""
-    plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), data)
-    plain = "".join(map(fold, plain))
-    bare = re.sub(r"[^0-9A-Za-z@]", "", plain)
-    out = []
-    for value in VALUES.values():
-        digits = re.sub(r"[^0-9]", "", value)
-        runs = {digits[at : at + 6] for at in range(len(digits) - 5)}
-        if value in plain or re.sub(r"[^0-9A-Za-z@]", "", value) in bare or any(run in bare for run in runs):
-            out.append(value)
-    return out
-
-
-async def heard(server: Server, face: str, name: str, prompt: str = "hello") -> list[Any]:
-    """Every JSON object that a client of a face gets."""
-    body = body_of(face, name, prompt)
-    async with asyncio.timeout(20), aiohttp.ClientSession() as http:
-        if face == "websocket":
-            out: list[Any] = []
-            async with http.ws_connect(f"{server.url}/ws") as socket:
-                await socket.send_json({"type": "init", "payload": body})
-                while not out or out[-1]["type"] not in ("complete", "blocked", "error"):
-                    out.append((await socket.receive()).json())
-            return out
-        async with http.post(server.url + FACES[face][0], json=body) as answer:
-            data = await answer.read()
-    if answer.content_type == "application/json":
-        return [json.loads(data)]
-    return [json.loads(frame.data) for frame in SseDecoder().feed(data) if frame.data != "[DONE]"]
-
-
-def prompt_of(dialect: str) -> dict[str, str]:
-    return {"prompt_id": "x"} if dialect == "ws-gateway" else {}
-
-
-def channels(objects: list[Any]) -> dict[str, str]:
-    """The texts that are spread over the objects: for each path of keys, what stands there, one behind the other."""
-    out: dict[str, str] = {}
-
-    def walk(value: Any, path: str) -> None:
-        if isinstance(value, dict):
-            for key, one in value.items():
-                walk(one, f"{path}.{key}")
-        elif isinstance(value, list):
-            for one in value:
-                walk(one, path)
-        elif isinstance(value, str):
-            out[path] = out.get(path, "") + value
-
-    for one in objects:
-        walk(one, "")
-    return out
-
-
-def leaking(objects: list[Any]) -> list[str]:
-    """The values that a client could put together."""
-    return [value for text in (*channels(objects).values(), json.dumps(objects)) for value in leaks(text)]
 
 
 async def proxied(deltas: list[dict[str, Any]], guard: str, face: str, **more: Any) -> tuple[list[Any], Told]:
@@ -347,58 +240,3 @@ async def test_a_table_of_ones_own(simulator: Any) -> None:
         await server.stop()
     tokens = "".join(json.loads(line[6:]).get("content", "") for line in data.splitlines() if line.startswith("data: "))
     assert tokens == "<mail> <order> [TERM] 123-45-6789 a [TERM]"
-
-
-class Echo(Upstream):
-    """Answers with what it was asked, a character a chunk, and remembers it."""
-
-    asked = ""
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        body = json.loads(
-            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
-        )
-        self.asked = body["messages"][-1]["content"]
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-        for char in f"You said: {self.asked}":
-            writer.write(
-                b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": char}}]}).encode() + b"\n\n"
-            )
-        writer.write(self.end)
-        await writer.drain()
-        writer.close()
-
-
-@pytest.mark.parametrize("restore", [True, False])
-async def test_a_model_never_sees_what_is_masked(restore: bool) -> None:
-    told = Told()
-    prompt = "I am a@b.de, not c@d.de; a@b.de! My SSN: 123-45-6789"
-    masked = "I am [EMAIL_1], not [EMAIL_2]; [EMAIL_1]! My SSN: [US_SSN_1]"
-    echo = Echo([])
-    async with echo as url:
-        text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m", "u", guard="g")
-        server = await proxy_with(f'{text}[guards.g]\ninput = "mask"\nrestore = {str(restore).lower()}\n', told)
-        body = {**body_of("sse", "p"), "messages": [{"role": "user", "content": prompt}]}
-        async with aiohttp.ClientSession() as http, http.post(f"{server.url}/api/llm/stream", json=body) as answer:
-            await answer.read()
-        await server.stop()
-    assert echo.asked == masked
-    report = told.reports[0]
-    assert report.text == f"You said: {prompt if restore else masked}"
-    assert [f["channel"] for f in report.guard.findings] == ["prompt"] * 4
-    assert report.guard.pii_found is False
-
-
-async def test_a_prompt_that_is_blocked_is_not_sent(simulator: Any) -> None:
-    text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{simulator.url}/v1"\n' + profile(
-        "p", "sim:none", "u", guard="g"
-    )
-    server = await proxy_with(f'{text}[guards.g]\ninput = "block"\n')
-    body = {**body_of("openai", "p"), "messages": [{"role": "user", "content": "My SSN: 123-45-6789"}]}
-    async with aiohttp.ClientSession() as http, http.post(f"{server.url}/v1/chat/completions", json=body) as answer:
-        said = await answer.text()
-        assert (answer.status, json.loads(said)["error"]["code"]) == (422, "prompt_blocked")
-    assert leaks(said) == []
-    assert simulator.simulator.seen == []
-    await server.stop()

@@ -15,7 +15,7 @@ import msgspec
 from streamweir.cli.exits import say
 from streamweir.client.guarding import Guards
 from streamweir.config import FILE, find_config
-from streamweir.errors import RequestError
+from streamweir.errors import ConfigError, RequestError
 from streamweir.guard.engine import Scan
 from streamweir.guard.shapes import Guard, Mode
 
@@ -42,12 +42,13 @@ def command() -> None:
 @command.command("test", short_help="text on stdin, redacted text out")
 @where
 @chosen
-@click.option("--mode", type=click.Choice(["redact", "block", "observe"]), default="redact", show_default=True)
+@click.option("--mode", type=click.Choice(["redact", "block", "observe"]), help="in place of the guard's own")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object: output, findings, held_max")
 @click.option("--jsonl", is_flag=True, help='one {"text": …} or {"chunks": [… ]} a line in, one object a line out')
-def test(config: str | None, name: str, mode: Mode, as_json: bool, jsonl: bool) -> None:
+def test(config: str | None, name: str, mode: Mode | None, as_json: bool, jsonl: bool) -> None:
     """Redact what comes on stdin, as a stream would be: the last line of stdout is there when the last of stdin is."""
-    guard = _guard(config, name)
+    guard, own = _guard(config, name)
+    mode = mode or own
     if jsonl:
         for number, line in enumerate(sys.stdin, 1):
             if line.strip():
@@ -66,7 +67,7 @@ def test(config: str | None, name: str, mode: Mode, as_json: bool, jsonl: bool) 
 @chosen
 def explain(config: str | None, name: str) -> None:
     """Say of each thing that is found in stdin what it is, where it stands, and how long it was held back."""
-    guard = _guard(config, name)
+    guard, _ = _guard(config, name)
     text = sys.stdin.read()
     found = seen(guard, list(text), "redact")
     for one in found["findings"]:
@@ -84,7 +85,7 @@ def explain(config: str | None, name: str) -> None:
 def bench(config: str | None, name: str, size: int) -> None:
     """Measure a guard on what comes on stdin, cut into deltas, once cold and once warm."""
     began = time.perf_counter()
-    guard = _guard(config, name)
+    guard, _ = _guard(config, name)
     built = time.perf_counter() - began
     text = sys.stdin.read()
     if not text:
@@ -122,6 +123,12 @@ def _chunks(line: str, number: int) -> list[str]:
     return given.chunks if given.chunks is not None else [given.text]
 
 
-def _guard(config: str | None, name: str) -> Guard:
+def _guard(config: str | None, name: str) -> tuple[Guard, Mode]:
+    """The guard of that name and its mode. Raises ConfigError, for one that reads nothing too."""
     found = find_config(config, os.environ)
-    return Guards(found.guards if found is not None else {}, os.environ).guard(name)
+    guards = Guards(found.guards if found is not None else {}, os.environ)
+    table = found.guards.get(name) if found is not None else None
+    mode = guards.mode(name)
+    if mode is None and (table is None or table.input == "off"):
+        raise ConfigError(f"the guard {name!r} reads nothing: try another one, or --guard redact")
+    return guards.guard(name), mode or "observe"

@@ -107,9 +107,9 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
     decoding = {name: ask.pop(name) for name in DECODING if name in ask}
     window = ask.pop("context_window", resolved.context_window)
     on_overflow = ask.pop("on_overflow", resolved.on_overflow)
-    request = _request(resolved, ask, model, request_id, wall)
-    messages, release = resolved.guards.prepare(guard, request.messages)
-    request = msgspec.structs.replace(request, messages=messages)
+    said = [dict(message) for message in cast("Sequence[Message]", ask.pop("messages", ()))]
+    messages, release = resolved.guards.prepare(guard, said)
+    request = _request(resolved, ask, messages, model, request_id, wall)
     return Opening(
         request,
         _converted({**msgspec.structs.asdict(settings.limits), **times}, TimeLimits),
@@ -124,8 +124,9 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
     )
 
 
-def _request(resolved: Client, ask: dict[str, Any], model: str, request_id: str, wall: float) -> Request:
-    messages = [dict(message) for message in cast("Sequence[Message]", ask.pop("messages", ()))]
+def _request(
+    resolved: Client, ask: dict[str, Any], messages: list[Message], model: str, request_id: str, wall: float
+) -> Request:
     if resolved.system and not any(message.get("role") == "system" for message in messages):
         messages.insert(0, {"role": "system", "content": resolved.system})
     stop: str | Sequence[str] = ask.pop("stop", ())

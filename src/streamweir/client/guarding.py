@@ -48,13 +48,16 @@ class Guards:
 
     def release(self, name: str) -> Release:
         """What makes the stage that lets a stream's text out, under the guard of that name. Raises ConfigError."""
+        mode = self.mode(name)
+        return release_unguarded if mode is None else partial(Guarded, self.guard(name), mode)
+
+    def mode(self, name: str) -> Mode | None:
+        """What becomes of the output under the guard of that name; None where it is off. Raises ConfigError."""
         table = self._tables.get(name)
         if table is None and name not in GUARD_MODES:
             raise ConfigError(f"guard is {name!r}, {among(name, (*GUARD_MODES, *self._tables))}")
         mode = table.output if table is not None else name
-        if mode == "off":
-            return release_unguarded
-        return partial(Guarded, self.guard(name), _mode(mode))
+        return None if mode == "off" else _mode(mode)
 
     def prepare(self, name: str, messages: list[Message]) -> tuple[list[Message], Release]:
         """The messages as the upstream may see them, and what lets the answer out, under the guard of that name.
@@ -70,11 +73,10 @@ class Guards:
             kinds = ", ".join(dict.fromkeys(finding.kind for finding in masks.findings))
             raise RequestError(f"the prompt holds what the guard does not let in: {kinds}", code="prompt_blocked")
         restore = masks.restoring() if table.input == "mask" and table.restore else None
-        if table.output == "off" and restore is None:
-            release: Release = release_unguarded
-        else:
-            mode = _mode(table.output) if table.output != "off" else "observe"
-            release = partial(Guarded, self.guard(name), mode, restore=restore, asked=tuple(masks.findings))
+        # where only prompts are read, the reply is observed: somebody has to tell what was found in them
+        release = partial(
+            Guarded, self.guard(name), self.mode(name) or "observe", restore=restore, asked=tuple(masks.findings)
+        )
         return masked if table.input == "mask" else messages, release
 
     def covering(self, name: str) -> Guard | None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.upstream import UpstreamClient
-from streamweir.client.guarding import Guards
+from streamweir.client.guarding import Guards, Release
 from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
@@ -46,10 +46,17 @@ class Profile:
     on_overflow: Literal["reject", "slide"]
     fallback: tuple[str, ...]
     guard: str
-    guards: Guards
 
-    def opening(self, wanted: Wanted, request_id: str, called_at: float, started_at: float) -> Opening:
-        """The handshake that asks this profile's upstream for what is wanted."""
+    def opening(
+        self,
+        wanted: Wanted,
+        messages: list[Message],
+        release: Release,
+        request_id: str,
+        called_at: float,
+        started_at: float,
+    ) -> Opening:
+        """The handshake that asks this profile's upstream for what is wanted, with the messages that it may see."""
         passthrough, most = wanted.passthrough, wanted.max_tokens
         if "max_completion_tokens" in passthrough and self.client.settings.dialect != "openai":
             # OpenAI's newer name for the same thing, which the gateways do not know
@@ -57,10 +64,9 @@ class Profile:
             most = passthrough.pop("max_completion_tokens")
             if most is not None and type(most) is not int:
                 raise RequestError(f"max_completion_tokens is {most!r}: give a whole number")
-        messages, release = self.guards.prepare(self.guard, self._with_system(wanted.messages))
         request = Request(
             model=self.model,
-            messages=messages,
+            messages=self._with_system(messages),
             request_id=request_id,
             timestamp=rfc3339(started_at),
             temperature=wanted.temperature,
@@ -113,7 +119,7 @@ class Profiles:
                 same = kept is not None and kept.settings == settings
                 self.clients[name] = kept if kept is not None and same else UpstreamClient(settings, pool)
         clients = self.clients
-        guards = Guards(config.guards, environ)
+        self._guards = Guards(config.guards, environ)
         self._profiles = {
             name: Profile(
                 name,
@@ -128,13 +134,12 @@ class Profiles:
                 table.on_overflow,
                 tuple(table.fallback),
                 table.guard or DEFAULT_GUARD,
-                guards,
             )
             for name, table in config.profiles.items()
         }
         for profile in self._profiles.values():
             # compiled now, and not when the first client asks
-            guards.release(profile.guard)
+            self._guards.release(profile.guard)
 
     @property
     def counted(self) -> bool:
@@ -173,8 +178,10 @@ class Profiles:
         `withdraw` says that text can be taken back in this face, so that a reply may start again.
         """
         profile = self.get(wanted.profile, who)
+        # one guard reads all of a request: a fallback must open nothing that the profile asked for keeps
+        messages, release = self._guards.prepare(profile.guard, wanted.messages)
         openings = [
-            one.opening(wanted, request_id, called_at, started_at)
+            one.opening(wanted, messages, release, request_id, called_at, started_at)
             for one in (profile, *(self._profiles[name] for name in profile.fallback))
         ]
         for number, opening in enumerate(openings):

@@ -130,7 +130,8 @@ class Session:
             text = f"Context window exceeded: {error.tokens} > {error.limit}"
             self.write(browser_ws.refusal("context_window_exceeded", text, error.message))
         except RequestError as error:
-            self.write(browser_ws.refusal("invalid_request", error.message, error.message))
+            code = error.code if error.code == "prompt_blocked" else "invalid_request"
+            self.write(browser_ws.refusal(code, error.message, error.message))
         except RecursionError:
             self.write(browser_ws.refusal("invalid_request", "", "the request is nested too deeply"))
         except Problem as problem:

@@ -189,6 +189,8 @@ class Guarded:
         self._asked = ()
 
     def _carried(self, extra: Extra | msgspec.UnsetType) -> Extra | msgspec.UnsetType:
+        if self._mode == "observe":
+            return extra
         kept, dropped = carried(extra)
         self._dropped += dropped
         return kept
