@@ -33,6 +33,9 @@ MIN_HEARTBEAT = 0.1
 """Seconds. More often, heartbeats would be traffic of their own."""
 
 GUARD_MODES = ("redact", "block", "observe", "off")
+
+DEFAULT_GUARD = "redact"
+"""The proxy's guard for a profile that names none: what leaves unread must have been chosen by name."""
 """Guards that need no table: the default recognisers in that mode, or none."""
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

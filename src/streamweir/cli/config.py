@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from streamweir.cli.exits import say
-from streamweir.config import AGAIN, FILE, LIMITS, find_config
+from streamweir.config import AGAIN, DEFAULT_GUARD, FILE, LIMITS, find_config
 from streamweir.errors import ConfigError
 from streamweir.flows.continuation import AgainPolicy
 from streamweir.stages.limits import TimeLimits
@@ -63,6 +63,8 @@ def show(path: str | None, origin: bool) -> None:
         _inherited(("upstreams", name), table, settings.limits, settings.again, "default", origin)
         again[name] = settings.again
     for name, profile in config.profiles.items():
+        if profile.guard is None:
+            click.echo(line(("profiles", name, "guard"), DEFAULT_GUARD, "default of serve", origin))
         if (base := limits.get(profile.upstream)) is not None:
             policy = again[profile.upstream]
             _inherited(("profiles", name), profile, base, policy, f"upstreams.{profile.upstream}", origin)
@@ -73,12 +75,16 @@ def show(path: str | None, origin: bool) -> None:
 def check(path: str | None) -> None:
     """Read the configuration as `serve` would, credentials and certificates included. Exits with 3 where it cannot."""
     from streamweir.client.aio.pool import Pool
+    from streamweir.client.guarding import Guards
     from streamweir.server.life import tls_context
     from streamweir.server.shared import Serving
 
     config = _found(path)
     tls_context(config.server.tls_cert, config.server.tls_key)
     serving = Serving(config, os.environ, Pool())
+    guards = Guards(config.guards, os.environ)
+    for name in config.guards:
+        guards.guard(name)
     profiles, upstreams = ", ".join(config.profiles), ", ".join(serving.profiles.clients)
     say(f"the configuration is good; profiles: {profiles}; upstreams: {upstreams}")
 

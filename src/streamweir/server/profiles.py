@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -14,7 +14,7 @@ from streamweir.client.guarding import Guards, Release
 from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
-from streamweir.config import again_policy, among, time_limits
+from streamweir.config import DEFAULT_GUARD, again_policy, among, time_limits
 from streamweir.errors import ConfigError, RequestError
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
@@ -25,9 +25,6 @@ from streamweir.stages.limits import TimeLimits
 from streamweir.stages.report import rfc3339
 from streamweir.tables import Config
 from streamweir.tokens import counter
-
-DEFAULT_GUARD: Final = "redact"
-"""The guard of a profile that names none: what leaves unread must have been chosen by name."""
 
 
 @dataclass(frozen=True, slots=True)

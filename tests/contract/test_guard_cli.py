@@ -1,0 +1,114 @@
+"""`streamweir guard`: what people pipe into it, and what they get told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_cli import run
+
+TEXT = "My SSN is 123-45-6789,\nmy mail jane@example.com. Zürich 😊"
+OUT = "My SSN is [US_SSN],\nmy mail [EMAIL]. Zürich 😊"
+
+CONFIG = """
+[guards.strict]
+output = "block"
+recognisers = ["EMAIL"]
+terms = ["nimbus"]
+
+[guards.silent]
+output = "off"
+
+[guards.prompts]
+output = "off"
+input = "mask"
+"""
+
+
+def test_text_in_text_out() -> None:
+    done = run("guard", "test", stdin=TEXT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, OUT, "")
+    assert run("guard", "test", stdin="").stdout == ""
+
+
+def test_as_json_and_by_the_line() -> None:
+    one = json.loads(run("guard", "test", "--json", stdin=TEXT).stdout)
+    assert one["output"] == OUT
+    assert [(f["kind"], TEXT[f["start"] : f["end"]]) for f in one["findings"]] == [
+        ("US_SSN", "123-45-6789"),
+        ("EMAIL", "jane@example.com"),
+    ]
+    assert one["held_max"] == 0
+    lines = [{"text": TEXT}, {"chunks": list(TEXT)}, {"chunks": []}]
+    done = run("guard", "test", "--jsonl", stdin="\n".join(json.dumps(line) for line in lines) + "\n\n")
+    whole, cut, none = [json.loads(line) for line in done.stdout.splitlines()]
+    assert whole["output"] == cut["output"] == OUT
+    assert (whole["held_max"], cut["held_max"]) == (0, 16)
+    # positions and hashes too: the key is one process's
+    assert whole["findings"] == cut["findings"]
+    assert none == {"output": "", "findings": [], "held_max": 0}
+
+
+@pytest.mark.parametrize(("mode", "out"), [("block", "My SSN is "), ("observe", TEXT), ("redact", OUT)])
+def test_modes(mode: str, out: str) -> None:
+    assert run("guard", "test", "--mode", mode, stdin=TEXT).stdout == out
+    assert run("guard", "test", "--guard", mode, stdin=TEXT).stdout == out
+
+
+def test_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "streamweir.toml"
+    path.write_text(CONFIG)
+    ask = ("guard", "test", "-c", str(path), "--guard")
+    assert run(*ask, "strict", stdin=TEXT).stdout == TEXT.partition("jane")[0]
+    assert run(*ask, "strict", "--mode", "redact", stdin=f"Nimbus! {TEXT}").stdout == f"[TERM]! {TEXT}".replace(
+        "jane@example.com", "[EMAIL]"
+    )
+    assert run(*ask, "prompts", stdin=TEXT).stdout == TEXT
+    for name, message in (("silent", "the guard 'silent' reads nothing"), ("strcit", "did you mean 'strict'")):
+        done = run(*ask, name, stdin=TEXT)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert message in done.stderr
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"text": 1}', '{"chunks": "x"}'])
+def test_a_line_that_is_none(line: str) -> None:
+    done = run("guard", "test", "--jsonl", stdin=f'{{"text": "a"}}\n{line}\n')
+    assert done.returncode == 2
+    assert "line 2 of stdin" in done.stderr
+    assert 'give {"text": "…"}' in done.stderr
+
+
+def test_explain_never_shows_a_value() -> None:
+    done = run("guard", "explain", stdin=TEXT)
+    assert done.stdout.splitlines()[:2] == [
+        "line 1, column 11: US_SSN (pii), 11 characters",
+        "line 2, column 9: EMAIL (pii), 16 characters",
+    ]
+    assert "123-45" not in done.stdout
+
+
+def test_bench() -> None:
+    done = run("guard", "bench", stdin=TEXT * 20)
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["cold", "warm"]
+    nothing = run("guard", "bench", stdin="")
+    assert nothing.returncode == 2
+    assert "nothing came on stdin" in nothing.stderr
+
+
+def test_a_configuration_is_checked_for_guards_that_nobody_uses(tmp_path: Path) -> None:
+    path = tmp_path / "streamweir.toml"
+    text = '[upstreams.u]\ndialect = "openai"\nbase_url = "http://127.0.0.1:1/v1"\n[profiles.p]\nupstream = "u"\nmodel = "m"\n'
+    path.write_text(text)
+    assert (
+        'profiles.p.guard = "redact"  # default of serve' in run("config", "show", "--origin", "-c", str(path)).stdout
+    )
+    for table, message in (
+        ('[guards.g]\nrecognisers = ["EMIAL"]\n', "did you mean 'EMAIL'"),
+        ('[guards.g]\nterms_file = "nowhere.txt"\n', "guards.g.terms_file: nowhere.txt cannot be read"),
+        ('[guards.g]\nhash_key_env = "NO_SUCH_KEY"\n', "guards.g.hash_key_env names NO_SUCH_KEY, which is not set"),
+        ('[[guards.g.patterns]]\nname = "X"\npattern = "(?=a)b"\n', "the pattern has a look-ahead"),
+    ):
+        path.write_text(text + table)
+        done = run("config", "check", "-c", str(path))
+        assert done.returncode == 3
+        assert message in done.stderr
