@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -49,6 +50,31 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], a
     import uvloop
 
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def cleared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Stops the servers and closes the connections that a red test leaves behind: on uvloop its loop would never end."""
+    servers: list[Server] = []
+    writers: list[asyncio.StreamWriter] = []
+    start, connect = Server.start, asyncio.open_connection
+
+    async def starting(server: Server) -> None:
+        servers.append(server)
+        await start(server)
+
+    async def connecting(*where: Any, **how: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await connect(*where, **how)
+        writers.append(writer)
+        return reader, writer
+
+    monkeypatch.setattr(Server, "start", starting)
+    monkeypatch.setattr(asyncio, "open_connection", connecting)
+    yield
+    for writer in writers:
+        writer.transport.abort()
+    for server in servers:
+        await server.stop()
 
 
 @pytest.fixture

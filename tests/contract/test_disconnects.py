@@ -14,6 +14,8 @@ from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 from tests.proxies import FACES, Downstream, Told, profile, proxy_with, upstream
 
+pytestmark = pytest.mark.usefixtures("cleared")
+
 PHASES = ("token fetch", "connect", "answer", "first token", "middle", "backpressured")
 TIMES: dict[str, list[float]] = {}
 ROUNDS = 30 if os.environ.get("STREAMWEIR_SOAK") else 4

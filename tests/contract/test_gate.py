@@ -16,6 +16,8 @@ from streamweir.server.life import Server, check_host
 from streamweir.simulator.app import RunningSimulator
 from tests.proxies import body_of, profile, proxy_with, upstream
 
+pytestmark = pytest.mark.usefixtures("cleared")
+
 SITE = "https://app.example.com"
 SERVER = f"""
 [server]

@@ -18,6 +18,8 @@ from streamweir.wire.sse import SseDecoder
 from tests.conftest import started_proxy
 from tests.contract.test_client import closed_within
 
+pytestmark = pytest.mark.usefixtures("cleared")
+
 HELLO = [{"role": "user", "content": "hello"}]
 WHOLE = SCRIPTS["hello"]
 FIRST = "".join(tokens_of(WHOLE)[:5])

@@ -13,6 +13,8 @@ from streamweir.simulator.app import RunningSimulator
 from tests.contract.test_client import closed_within
 from tests.proxies import Downstream, profile, proxy_with, upstream
 
+pytestmark = pytest.mark.usefixtures("cleared")
+
 ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Write = Callable[[StreamReply, asyncio.Transport], Awaitable[None]]
 

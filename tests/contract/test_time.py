@@ -24,6 +24,8 @@ from tests.conftest import ROOT, needs
 from tests.networks import accepting, free_port, make_ca
 from tests.proxies import FACES, Downstream, Told, body_of, post, profile, proxy_with, upstream
 
+pytestmark = pytest.mark.usefixtures("cleared")
+
 WHOLE = SCRIPTS["hello"]
 SOON = '[server]\ncommit_after = "200ms"\nheartbeat = "200ms"\n'
 STREAMED = [face for face in FACES if face != "openai whole"]
@@ -72,7 +74,7 @@ REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-
 async def test_an_answer_begins_before_its_upstream_speaks(face: str, answer: bytes, ends: bytes) -> None:
     told = Told()
     async with Late(0.9, answer) as url:
-        text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m", "u") + SOON
+        text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m", "u", guard="off") + SOON
         server = await proxy_with(text, told)
         began = time.monotonic()
         client = await Downstream.ask(server, face, "p")
@@ -151,7 +153,7 @@ http {{
 
 @pytest.fixture
 async def slow_proxy(simulator: RunningSimulator) -> AsyncIterator[Server]:
-    server = await proxy_with(upstream(simulator) + profile("p", "sim:none?rate=25"))
+    server = await proxy_with(upstream(simulator) + profile("p", "sim:none?rate=25", guard="off"))
     yield server
     await server.stop()
 

@@ -15,6 +15,8 @@ from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS
 from tests.proxies import HELLO, Downstream, Told, masked, profile, proxy_with, upstream
 
+pytestmark = pytest.mark.usefixtures("cleared")
+
 WHOLE = SCRIPTS["hello"]
 PROFILES = {
     "p": "sim:none?rate=0",
