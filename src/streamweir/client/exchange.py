@@ -231,7 +231,12 @@ class Exchange:
         )
         if opening.error is not None:
             opening.error.correlation_id = opening.error.correlation_id or opening.correlation_id
-            return relay, relay.refuse(opening.error, opening.events, now)
+            out = relay.refuse(opening.error, opening.events, now)
+            if relay.report is not None and relay.report.error is not None:
+                # what an upstream says where it refuses may repeat the prompt: it leaves as the guard let it
+                opening.error.message = relay.report.error.message
+                opening.error.args = (opening.error.message,)
+            return relay, out
         if opening.connection is None:
             return relay, relay.start(opening.events, now)
         return relay, relay.start([*opening.events, Opened(opening.correlation_id)], now)

@@ -7,12 +7,18 @@ as good as what came: strings are escaped anew, and a placeholder for a bare num
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
 from streamweir.guard.engine import Scan
 from streamweir.guard.shapes import Finding, Guard, Mode
 
 SIMPLE: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+HEX: Final = re.compile("[0-9a-fA-F]{4}")
+
+ODD: Final = "\ufffd"
+"""What stands for an escape that means no character."""
 
 ANNOUNCES: Final = 64
 """Characters of a key, and of what stands between it and its value, that may announce the value."""
@@ -86,6 +92,7 @@ class ArgumentsScan:
             if self._escape:
                 run.append(self._escaped(char))
             elif char == '"':
+                run.append(self._alone())
                 out += (self._shown("".join(run)), self._next())
                 run.clear()
                 if self._done:
@@ -94,7 +101,7 @@ class ArgumentsScan:
             elif char == "\\" and self._inside:
                 self._escape = char
             else:
-                run.append(char)
+                run.append(self._alone() + char if self._high else char)
         out.append(self._shown("".join(run)))
         self._gather()
         return "".join(out)
@@ -111,21 +118,24 @@ class ArgumentsScan:
         self._escape += char
         if self._escape[1] != "u":
             self._escape = ""
-            return SIMPLE.get(char, char)
+            return self._alone() + SIMPLE.get(char, char)
         if len(self._escape) < 6:
             return ""
         digits, self._escape = self._escape[2:], ""
-        try:
-            code = int(digits, 16)
-        except ValueError:
-            return "\ufffd"
+        code = int(digits, 16) if HEX.fullmatch(digits) else ord(ODD)
+        if self._high and 0xDC00 <= code < 0xE000:
+            high, self._high = self._high, ""
+            return (high + chr(code)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        lone = self._alone()
         if 0xD800 <= code < 0xDC00:
             self._high = chr(code)
-            return ""
-        high, self._high = self._high, ""
-        if high and 0xDC00 <= code < 0xE000:
-            return (high + chr(code)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code)
+            return lone
+        return lone + (ODD if 0xD800 <= code < 0xE000 else chr(code))
+
+    def _alone(self) -> str:
+        """What stands for the first half of a character whose second half did not come."""
+        lone, self._high = ODD if self._high else "", ""
+        return lone
 
     def _shown(self, text: str) -> str:
         if not text:

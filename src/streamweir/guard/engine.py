@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from array import array
 from collections.abc import Sequence
 from typing import Final
@@ -69,6 +70,8 @@ class Scan:
 
     def push(self, text: str) -> str:
         """What leaves once `text` has come."""
+        if self.blocked:
+            return ""
         state, pos, starts, cap = self._state, self._pos, self._starts, self._guard.cap
         self._raw = raw = self._raw + text if self._raw else text
         for char in text:
@@ -84,6 +87,8 @@ class Scan:
                     del starts[:]
                 else:
                     self._act(act, pos)
+                    if self._safe is not None:
+                        break
             pos += 1
         self._state, self._pos = state, pos
         if self._safe is not None:
@@ -101,6 +106,8 @@ class Scan:
     def finish(self, *, whole: bool) -> str:
         """What leaves at the end. Of a text that broke off no candidate is shown that carries MASKED_DIGITS digits."""
         guard, pos, starts = self._guard, self._pos, self._starts
+        if self.blocked:
+            return ""
         if starts:
             self._cover_overlong()
             for recogniser, candidate in guard.automaton.confirms_at_end(self._state):
@@ -118,11 +125,6 @@ class Scan:
     def blocked(self) -> bool:
         """Whether the text must end here."""
         return self._safe is not None
-
-    @property
-    def found(self) -> bool:
-        """Whether anything was covered, placeholders that have not left included."""
-        return bool(self.findings or self._intervals)
 
     @property
     def state(self) -> tuple[object, ...]:
@@ -277,7 +279,7 @@ class Scan:
         text = self._raw[max(0, one.start - self._base) : one.end - self._base]
         digest.update(text.encode("utf-8", "surrogatepass"))
         self.findings.append(Finding(kind.name, kind.group, one.start, one.end, digest.hexdigest()[:32]))
-        return f'"{kind.label}"' if self._quoted else kind.label
+        return json.dumps(kind.label, ensure_ascii=False) if self._quoted else kind.label
 
     def _hmac(self) -> hmac.HMAC:
         return hmac.new(self._guard.key, digestmod=hashlib.sha256)

@@ -19,6 +19,7 @@ from streamweir.events import (
     Note,
     Reasoning,
     Released,
+    Retry,
     Text,
     ThrownAway,
     ToolCall,
@@ -27,10 +28,10 @@ from streamweir.events import (
     UsageUpdate,
 )
 from streamweir.guard.arguments import ArgumentsScan
-from streamweir.guard.engine import Scan, redact
+from streamweir.guard.engine import Scan
 from streamweir.guard.shapes import Finding, Guard, Mode
 from streamweir.report import WHOLE, GuardReport
-from streamweir.stages.carried import carried
+from streamweir.stages.beside import Beside
 from streamweir.stages.release import Names, released
 
 Source = Literal["content", "reasoning", "refusal", "tool_call", "prompt"]
@@ -40,6 +41,22 @@ Channel = tuple[Source, int, int]
 MAX_FINDINGS: Final = 1000
 """Findings that a report lists: a reply of nothing but addresses must not make a report larger than itself."""
 
+WHOLE_REASONS: Final = frozenset(
+    [
+        "stop",
+        "completed",
+        "complete",
+        "done",
+        "eos",
+        "end_turn",
+        "stop_sequence",
+        "tool_calls",
+        "function_call",
+        "tool_use",
+    ]
+)
+"""Finish reasons of a reply that said all it wanted; whatever else an upstream gives, its last word may be cut."""
+
 
 class Guarded:
     """The stage. `mode` is the output's."""
@@ -47,10 +64,10 @@ class Guarded:
     __slots__ = (
         "_asked",
         "_back",
+        "_beside",
         "_blocked",
         "_broken",
         "_count",
-        "_dropped",
         "_found",
         "_groups",
         "_guard",
@@ -72,6 +89,7 @@ class Guarded:
         self._guard = guard
         self._mode: Mode = mode
         self._names = names
+        self._beside = Beside(guard, mode)
         self._restore = restore
         self._asked = asked
         self._scans: dict[Channel, Scan | ArgumentsScan] = {}
@@ -80,7 +98,6 @@ class Guarded:
         self._count = 0
         self._groups: set[str] = set()
         self._held = 0
-        self._dropped = 0
         self._seq = 0
         self._index = 0
         self._blocked = False
@@ -88,6 +105,8 @@ class Guarded:
 
     def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Released | End]:
         out: list[Released | End] = []
+        if self._blocked:
+            return out
         if self._broken:
             # what is held was read by a guard that has failed since
             self._scans.clear()
@@ -121,7 +140,7 @@ class Guarded:
             self._tell(channel, scan, out)
         if self._restore is not None and text:
             text = self._restored(channel, text, self._restore)
-        extra = self._carried(event.extra) if event.extra else msgspec.UNSET
+        extra = self._beside.keys(event.extra) if event.extra else msgspec.UNSET
         if text or (extra and not event.text):
             self._release(channel, text, extra, out)
         if scan.blocked:
@@ -138,10 +157,13 @@ class Guarded:
             self._tell(channel, scan, out)
             if self._restore is not None and arguments:
                 arguments = self._restored(channel, arguments, self._restore)
-        name = redact(self._guard, event.name)[0] if event.name and self._mode != "observe" else event.name
-        if arguments or event.id or event.name or event.kind:
-            extra = self._carried(event.extra) if event.extra else msgspec.UNSET
-            out.append(ToolCall(self._next(), event.index, event.choice, event.id, event.kind, name, arguments, extra))
+        name, kind, id_ = event.name, event.kind, event.id
+        name = self._beside.name(channel, name) if name else name
+        kind = self._beside.word(kind) if kind else kind
+        id_ = self._beside.identifier(id_) if id_ else id_
+        if arguments or id_ or name or kind:
+            extra = self._beside.keys(event.extra) if event.extra else msgspec.UNSET
+            out.append(ToolCall(self._next(), event.index, event.choice, id_, kind, name, arguments, extra))
         if scan.blocked:
             self._block(out)
 
@@ -174,26 +196,25 @@ class Guarded:
 
     def _other(self, event: Upstream, out: list[Released | End]) -> None:
         if type(event) is Note:
-            out.append(Diagnostic(self._next(), event.kind, self._carried(event.extra)))
+            kind = self._beside.word(event.kind) or "unknown"
+            out.append(Diagnostic(self._next(), kind, self._beside.keys(event.extra)))
             return
+        if type(event) is Retry:
+            event = msgspec.structs.replace(event, reason=self._beside.message(event.reason))
         if type(event) is UsageUpdate and event.details:
-            details = self._carried({"details": event.details})
+            details = self._beside.keys({"details": event.details})
             event = msgspec.structs.replace(event, details=details["details"] if details else msgspec.UNSET)
         if type(event) is ThrownAway:
             # the text so far is withdrawn, and what is held of it with it
             self._close()
             self._back.clear()
         out.append(released(event, self._next(), self._names))
+        self._tell_asked(out)
+
+    def _tell_asked(self, out: list[Released | End]) -> None:
         for finding in self._asked:
             self._say(("prompt", 0, 0), finding, out)
         self._asked = ()
-
-    def _carried(self, extra: Extra | msgspec.UnsetType) -> Extra | msgspec.UnsetType:
-        if self._mode == "observe":
-            return extra
-        kept, dropped = carried(extra)
-        self._dropped += dropped
-        return kept
 
     def _tell(self, channel: Channel, scan: Scan | ArgumentsScan, out: list[Released | End]) -> None:
         for finding in scan.findings:
@@ -210,7 +231,8 @@ class Guarded:
 
     def _end(self, end: End, out: list[Released | End]) -> None:
         for channel, scan in self._scans.items():
-            text = scan.finish(whole=end.status == "completed")
+            reason = end.stop_reasons.get(channel[1], "stop")
+            text = scan.finish(whole=end.status == "completed" and reason.lower() in WHOLE_REASONS)
             self._tell(channel, scan, out)
             if self._restore is not None:
                 text = self._restored(channel, text, self._restore)
@@ -229,6 +251,7 @@ class Guarded:
         self._conclude(blocked(End("blocked")), out)
 
     def _conclude(self, end: End, out: list[Released | End]) -> None:
+        self._tell_asked(out)
         self._close()
         end.sections["guard"] = GuardReport(
             mode=self._mode,
@@ -238,10 +261,9 @@ class Guarded:
             findings=[shown(channel, finding) for channel, finding in self._found],
             held_max=self._held,
         )
-        end.sections["dropped"] = self._dropped
-        if end.message is not None:
-            end = msgspec.structs.replace(end, message=redact(self._guard, end.message)[0])
-        out.append(end)
+        end.sections["dropped"] = self._beside.dropped
+        # once the guard has failed, what the end says is our own
+        out.append(end if self._broken else self._beside.end(end))
 
     def _close(self) -> None:
         self._held = max((self._held, *(scan.held_max for scan in self._scans.values())))
