@@ -121,7 +121,7 @@ class Guarded:
                     self._tool(event, out)
                 else:
                     self._other(event, out)
-                if self._blocked:
+                if out and type(out[-1]) is End:
                     break
         except BaseException:
             self._broken = True
