@@ -33,10 +33,10 @@ MIN_HEARTBEAT = 0.1
 """Seconds. More often, heartbeats would be traffic of their own."""
 
 GUARD_MODES = ("redact", "block", "observe", "off")
+"""Guards that need no table: the default recognisers in that mode, or none."""
 
 DEFAULT_GUARD = "redact"
 """The proxy's guard for a profile that names none: what leaves unread must have been chosen by name."""
-"""Guards that need no table: the default recognisers in that mode, or none."""
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 RESERVED = ("live", "webhooks", "vectors")
@@ -80,8 +80,21 @@ def load_text(text: str, where: str = FILE) -> Config:
             if other not in config.profiles or other == name:
                 others = tuple(one for one in config.profiles if one != name)
                 raise ConfigError(f"{where}: profiles.{name}.fallback names {other!r}, {among(other, others)}")
+    for name, guard in config.guards.items():
+        _check_guard(name, guard, f"{where}: guards.{name}")
     _check_server(config, f"{where}: server")
     return config
+
+
+def _check_guard(name: str, guard: GuardTable, where: str) -> None:
+    if name in GUARD_MODES:
+        # whoever names the mode, or no guard at all, would get this table and not know it
+        raise ConfigError(f"{where}: {name!r} is a guard that needs no table: give this one another name")
+    if guard.restore and guard.input != "mask":
+        raise ConfigError(
+            f'{where}.restore puts back what input = "mask" took out, and input is {guard.input!r}: '
+            'set input = "mask", or leave restore out'
+        )
 
 
 def _check_server(config: Config, where: str) -> None:

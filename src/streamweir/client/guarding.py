@@ -13,6 +13,7 @@ from streamweir.errors import ConfigError, RequestError
 from streamweir.events import End, Released, Upstream
 from streamweir.guard import validators
 from streamweir.guard.build import Spec, build
+from streamweir.guard.engine import redact
 from streamweir.guard.masks import Masks
 from streamweir.guard.recognisers import DEFAULT_KINDS, LISTS, Recogniser
 from streamweir.guard.shapes import Guard, Mode
@@ -24,16 +25,28 @@ from streamweir.tables import GuardTable, PatternTable
 
 Release = Callable[[Names], Stage[Upstream, Released | End]]
 
+
+def _of_digits(validator: Callable[[str], bool]) -> Callable[[str], bool]:
+    """A validator of digits for patterns that may match other text too."""
+    return lambda text: validators.digits_of(text).isdecimal() and validator(text)
+
+
 VALIDATORS: Final[Mapping[str, Callable[[str], bool]]] = {
-    "luhn": lambda text: validators.luhn(validators.digits_of(text)),
-    "ssn": validators.ssn,
+    "luhn": _of_digits(lambda text: validators.luhn(validators.digits_of(text))),
+    "ssn": _of_digits(validators.ssn),
     "iban": validators.iban,
-    "card": validators.card,
+    "card": _of_digits(validators.card),
     "ip": validators.ip,
 }
 
 KEY: Final = os.urandom(32)
 """The key of findings' hashes where none is configured: a new one for each process."""
+
+MIN_KEY: Final = 16
+"""Bytes of a key. Whoever knows it tries all social security numbers in an hour, so it must not be guessed."""
+
+KEPT_GUARDS: Final = 4
+"""Compiled guards that outlive their clients, for the next ones: each may grow to 32 MB, and hold terms of old."""
 
 
 class Guards:
@@ -91,7 +104,9 @@ class Guards:
         if found is None:
             where = f"guards.{name}"
             table = self._tables.get(name) or GuardTable()
-            found = self._guards[name] = compiled(spec_of(table, where), self._key(table, where), where)
+            found = compiled(spec_of(table, where), self._key(table, where), where)
+            _check_labels(table, found, where)
+            self._guards[name] = found
         return found
 
     def _key(self, table: GuardTable, where: str) -> bytes:
@@ -100,14 +115,32 @@ class Guards:
         value = self._environ.get(table.hash_key_env)
         if not value:
             raise ConfigError(f"{where}.hash_key_env names {table.hash_key_env}, which is not set")
-        return value.encode()
+        key = value.encode("utf-8", "surrogateescape")
+        if len(key) < MIN_KEY:
+            raise ConfigError(
+                f"{where}.hash_key_env names {table.hash_key_env}, whose {len(key)} bytes can be guessed: "
+                f"give at least {MIN_KEY}, such as `openssl rand -hex 32` makes"
+            )
+        return key
 
 
 def _mode(name: str) -> Mode:
     return "block" if name == "block" else "observe" if name == "observe" else "redact"
 
 
-@lru_cache
+def _check_labels(table: GuardTable, guard: Guard, where: str) -> None:
+    """Refuse labels that would be found again where what was redacted is read once more. Raises ConfigError."""
+    given = {f"labels.{kind}": label for kind, label in table.labels.items()}
+    given |= {f"patterns[{at}].label": one.label for at, one in enumerate(table.patterns) if one.label is not None}
+    for key, label in given.items():
+        _, findings = redact(guard, label)
+        if findings:
+            raise ConfigError(
+                f"{where}.{key} is {label!r}, in which this guard finds {findings[0].kind}: give another label"
+            )
+
+
+@lru_cache(maxsize=KEPT_GUARDS)
 def compiled(spec: Spec, key: bytes, where: str) -> Guard:
     """A guard by what it looks for: it is a quarter of a second and some megabytes, and clients are made often."""
     return build(spec, key, where)
@@ -126,9 +159,15 @@ def spec_of(table: GuardTable, where: str) -> Spec:
         if name not in LISTS:
             raise ConfigError(f"{where}.lists: {name!r}, {among(name, LISTS)}")
         terms += LISTS[name]
+    kinds = DEFAULT_KINDS if table.recognisers is None else tuple(table.recognisers)
+    if not (kinds or table.patterns or terms):
+        raise ConfigError(
+            f"{where}.recognisers is empty, and there are no patterns, terms or lists: such a guard finds nothing; "
+            'name what it looks for, or set guard = "off" in the profile'
+        )
     labels = {**table.labels, **{one.name: one.label for one in table.patterns if one.label is not None}}
     return Spec(
-        kinds=tuple(DEFAULT_KINDS if table.recognisers is None else table.recognisers),
+        kinds=kinds,
         patterns=tuple(_recogniser(one) for one in table.patterns),
         terms=tuple(dict.fromkeys(terms)),
         match=table.match,

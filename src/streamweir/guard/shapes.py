@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
@@ -23,7 +23,7 @@ class Kind:
 
     name: str
     group: str
-    label: str
+    label: str = field(repr=False)  # of a mask it is the value
     validator: Callable[[str], bool] | None = None
     secret_prefixes: tuple[str, ...] = ()
 
@@ -46,8 +46,8 @@ class Guard:
     """A compiled guard, for any number of texts."""
 
     automaton: Automaton
-    kinds: tuple[Kind, ...]
-    key: bytes
+    kinds: tuple[Kind, ...] = field(repr=False)
+    key: bytes = field(repr=False)
     cap: int = CAP
 
 

@@ -135,8 +135,9 @@ class Profiles:
             for name, table in config.profiles.items()
         }
         for profile in self._profiles.values():
-            # compiled now, and not when the first client asks
+            # compiled now, and not when the first client asks; also where it reads prompts alone
             self._guards.release(profile.guard)
+            self._guards.covering(profile.guard)
 
     @property
     def counted(self) -> bool:
