@@ -121,13 +121,14 @@ class Echo(Upstream):
     """Answers with what it was asked, a character a chunk, and remembers it."""
 
     asked = ""
+    body: dict[str, Any] | None = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         body = json.loads(
             await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
         )
-        self.asked = body["messages"][-1]["content"]
+        self.body, self.asked = body, body["messages"][-1]["content"]
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         for char in f"You said: {self.asked}":
             writer.write(

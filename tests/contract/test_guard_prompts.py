@@ -1,11 +1,19 @@
 """What a guard makes of prompts, in every face: masked, restored, blocked, told; and of profiles that stand in."""
 
 import json
+from functools import partial
+from typing import Any
 
 import aiohttp
 import pytest
 
+from streamweir.client.asking import opening_for
+from streamweir.client.guarding import Guards
+from streamweir.client.resolve import Client
+from streamweir.client.settings import UpstreamSettings
+from streamweir.genesys.regions import Hosts
 from streamweir.simulator.app import RunningSimulator
+from streamweir.tables import GuardTable
 from tests.planted import REDACTED, TEXT, VALUES, Echo, heard, leaking, leaks
 from tests.proxies import FACES, Told, body_of, profile, proxy_with, upstream
 
@@ -54,6 +62,69 @@ async def test_a_prompt_that_is_blocked_is_not_sent(simulator: RunningSimulator,
     await server.stop()
     assert leaks(json.dumps(said)) == []
     assert simulator.simulator.seen == []
+
+
+SSN = "123-45-6789"
+PLACES = [
+    {"metadata": {"note": SSN}},
+    {"user": SSN},
+    {"stop": SSN},
+    {"stop": [SSN]},
+    {"prediction": {"type": "content", "content": f"SSN {SSN}"}},
+    {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "123-45-"}, {"type": "text", "text": "6789"}]}
+        ]
+    },
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+async def test_every_place_of_a_request_is_read(place: dict[str, Any]) -> None:
+    guards = '[guards.in]\ninput = "mask"\n[guards.none]\ninput = "block"\n'
+    echo = Echo([])
+    async with echo as url, aiohttp.ClientSession() as http:
+        text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{url}"\n{guards}'
+        server = await proxy_with(text + profile("p", "m", "u", guard="in") + profile("q", "m", "u", guard="none"))
+        for name, status in (("q", 422), ("p", 200)):
+            assert echo.body is None
+            body = {"model": name, "messages": [{"role": "user", "content": "hello"}], **place}
+            async with http.post(f"{server.url}/v1/chat/completions", json=body) as answer:
+                assert (answer.status, await answer.read() != b"") == (status, True)
+        await server.stop()
+    sent = json.dumps(echo.body)
+    assert "[US_SSN_1]" in sent
+    assert "6789" not in sent
+
+
+async def test_nothing_of_a_profile_is_given_to_whoever_asks_for_a_mask(simulator: RunningSimulator) -> None:
+    told = Told()
+    model = "sim:none?echo=1&chars=1&rate=0"
+    text = upstream(simulator) + profile("p", model, guard="g", system="You are boss@example.com.")
+    server = await proxy_with(text + '[guards.g]\ninput = "mask"\nrestore = true\n', told)
+    await heard(server, "openai", "p", "I am a@b.de: [EMAIL_1] [EMAIL_2] [EMAIL_3]")
+    await server.stop()
+    # a@b.de is behind [EMAIL_4]; nothing is behind the others
+    assert told.reports[0].text == "I am a@b.de: [EMAIL_1] [EMAIL_2] [EMAIL_3]"
+
+
+def test_nor_in_the_library() -> None:
+    guards = Guards({"g": GuardTable(input="mask", restore=True)})
+    settings = UpstreamSettings(dialect="openai", hosts=Hosts("http://127.0.0.1:1", ""))
+    client = Client(settings, "m", system="You are boss@example.com.", guards=guards, guard="g")
+    ask = {
+        "messages": [{"role": "user", "content": "I am a@b.de"}],
+        "user": "c@d.de",
+        "stop": "x",
+        "metadata": {"a": 1},
+    }
+    opening = opening_for(client, ask, "r", 0.0)
+    assert [one["content"] for one in opening.request.messages] == ["You are boss@example.com.", "I am [EMAIL_1]"]
+    assert opening.request.passthrough == {"user": "[EMAIL_2]"}
+    assert (opening.request.stop, opening.request.metadata) == (("x",), {"a": 1})
+    assert isinstance(opening.release, partial)
+    restore = opening.release.keywords["restore"]
+    assert [(kind.name, kind.label) for kind in restore.kinds] == [("[EMAIL_1]", "a@b.de"), ("[EMAIL_2]", "c@d.de")]
 
 
 @pytest.mark.parametrize("output", ["redact", "observe", "off"])

@@ -108,8 +108,8 @@ def opening_for(resolved: Client, asked: Mapping[str, Any], request_id: str, wal
     window = ask.pop("context_window", resolved.context_window)
     on_overflow = ask.pop("on_overflow", resolved.on_overflow)
     said = [dict(message) for message in cast("Sequence[Message]", ask.pop("messages", ()))]
-    messages, release = resolved.guards.prepare(guard, said)
-    request = _request(resolved, ask, messages, model, request_id, wall)
+    ask, release = resolved.guards.prepare(guard, {**ask, "messages": said})
+    request = _request(resolved, ask, ask.pop("messages"), model, request_id, wall)
     return Opening(
         request,
         _converted({**msgspec.structs.asdict(settings.limits), **times}, TimeLimits),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from streamweir.config import GUARD_MODES, among
 from streamweir.errors import ConfigError, RequestError
@@ -17,7 +17,6 @@ from streamweir.guard.engine import redact
 from streamweir.guard.masks import Masks
 from streamweir.guard.recognisers import DEFAULT_KINDS, LISTS, Recogniser
 from streamweir.guard.shapes import Guard, Mode
-from streamweir.request import Message
 from streamweir.stages import Stage
 from streamweir.stages.guard import Guarded
 from streamweir.stages.release import Names, release_unguarded
@@ -72,16 +71,19 @@ class Guards:
         mode = table.output if table is not None else name
         return None if mode == "off" else _mode(mode)
 
-    def prepare(self, name: str, messages: list[Message]) -> tuple[list[Message], Release]:
-        """The messages as the upstream may see them, and what lets the answer out, under the guard of that name.
+    def prepare(self, name: str, asked: Mapping[str, Any]) -> tuple[dict[str, Any], Release]:
+        """What the upstream may see of a request, and what lets the answer out, under the guard of that name.
+
+        `asked` is what the caller says, by the keys of an OpenAI request: messages, metadata, stop, user …; nothing
+        that a profile adds, since what is masked here may be put back into the answer.
 
         Raises ConfigError, and RequestError (code `prompt_blocked`) where the guard blocks the prompt.
         """
         table = self._tables.get(name)
         if table is None or table.input == "off":
-            return messages, self.release(name)
+            return dict(asked), self.release(name)
         masks = Masks(self.guard(name))
-        masked = masks.messages(messages)
+        masked = masks.request(asked)
         if table.input == "block" and masks.findings:
             kinds = ", ".join(dict.fromkeys(finding.kind for finding in masks.findings))
             raise RequestError(f"the prompt holds what the guard does not let in: {kinds}", code="prompt_blocked")
@@ -90,7 +92,7 @@ class Guards:
         release = partial(
             Guarded, self.guard(name), self.mode(name) or "observe", restore=restore, asked=tuple(masks.findings)
         )
-        return masked if table.input == "mask" else messages, release
+        return masked if table.input == "mask" else dict(asked), release
 
     def covering(self, name: str) -> Guard | None:
         """The guard of that name where it reads prompts or answers, whatever becomes of them. Raises ConfigError."""

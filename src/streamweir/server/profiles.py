@@ -47,13 +47,12 @@ class Profile:
     def opening(
         self,
         wanted: Wanted,
-        messages: list[Message],
         release: Release,
         request_id: str,
         called_at: float,
         started_at: float,
     ) -> Opening:
-        """The handshake that asks this profile's upstream for what is wanted, with the messages that it may see."""
+        """The handshake that asks this profile's upstream for what is wanted, of which it may see all."""
         passthrough, most = wanted.passthrough, wanted.max_tokens
         if "max_completion_tokens" in passthrough and self.client.settings.dialect != "openai":
             # OpenAI's newer name for the same thing, which the gateways do not know
@@ -63,7 +62,7 @@ class Profile:
                 raise RequestError(f"max_completion_tokens is {most!r}: give a whole number")
         request = Request(
             model=self.model,
-            messages=self._with_system(messages),
+            messages=self._with_system(wanted.messages),
             request_id=request_id,
             timestamp=rfc3339(started_at),
             temperature=wanted.temperature,
@@ -177,9 +176,9 @@ class Profiles:
         """
         profile = self.get(wanted.profile, who)
         # one guard reads all of a request: a fallback must open nothing that the profile asked for keeps
-        messages, release = self._guards.prepare(profile.guard, wanted.messages)
+        wanted, release = self._guarded(wanted, profile.guard)
         openings = [
-            one.opening(wanted, messages, release, request_id, called_at, started_at)
+            one.opening(wanted, release, request_id, called_at, started_at)
             for one in (profile, *(self._profiles[name] for name in profile.fallback))
         ]
         for number, opening in enumerate(openings):
@@ -188,6 +187,13 @@ class Profiles:
             opening.again = replace_fallback(again, left > 0)
         openings[0].others = tuple(openings[1:])
         return openings[0]
+
+    def _guarded(self, wanted: Wanted, guard: str) -> tuple[Wanted, Release]:
+        """What is wanted, as an upstream may see it, and what lets the answer out. Raises RequestError."""
+        said = {"messages": wanted.messages, "metadata": wanted.metadata, "stop": wanted.stop}
+        seen, release = self._guards.prepare(guard, {**wanted.passthrough, **said})
+        messages, metadata, stop = (seen.pop(key) for key in said)
+        return replace(wanted, messages=messages, metadata=metadata, stop=tuple(stop), passthrough=seen), release
 
 
 def replace_fallback(policy: AgainPolicy, fallback: bool) -> AgainPolicy:

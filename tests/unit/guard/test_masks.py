@@ -8,13 +8,14 @@ import pytest
 from streamweir.guard.build import Spec, build
 from streamweir.guard.engine import Scan
 from streamweir.guard.masks import Masks
+from streamweir.guard.recognisers import Recogniser
 
 GUARD = build(Spec(), b"key")
 
 
 def masked(*messages: dict[str, Any]) -> tuple[list[dict[str, Any]], Masks]:
     masks = Masks(GUARD)
-    return masks.messages(list(messages)), masks
+    return masks.request({"messages": messages})["messages"], masks
 
 
 def test_the_same_value_has_the_same_mask() -> None:
@@ -47,6 +48,69 @@ def test_every_place_in_which_a_message_has_text() -> None:
     assert messages[3]["tool_calls"][0]["function"]["arguments"] == '{"to": "[EMAIL_1]'
 
 
+def parts(*texts: str) -> list[str]:
+    messages, _ = masked({"role": "user", "content": [{"type": "text", "text": text} for text in texts]})
+    assert all(part["type"] == "text" for part in messages[0]["content"])
+    return [part["text"] for part in messages[0]["content"]]
+
+
+@pytest.mark.parametrize("value", ["123-45-6789", "jane@example.com", "4111 1111 1111 1111"])
+def test_a_value_over_parts_stands_behind_one_mask(value: str) -> None:
+    whole = parts(f"SSN {value} a@b.de!")[0]
+    for one in range(len(value) + 1):
+        for two in range(one, len(value) + 1):
+            told = parts(f"SSN {value[:one]}", value[one:two], f"{value[two:]} a@b.de!")
+            assert "".join(told) == whole
+            if one:
+                assert told[0] == whole.partition("]")[0] + "]"
+                assert told[1] == ""
+
+
+def test_a_part_hides_nothing_in_the_next() -> None:
+    # as one text these are no values: a digit before one, a letter behind the other
+    assert parts("order 1", "123-45-6789") == ["order 1", "[US_SSN_1]"]
+    assert parts("4111 1111 1111 1111", "1 apple") == ["[CARD_1]", "1 apple"]
+    # and here they are another one, of which the part's own is a piece
+    assert parts("write to jane.", "doe@example.com, doe@example.com") == ["write to [EMAIL_1]", ", [EMAIL_2]"]
+    picture = {"type": "image_url", "image_url": {"url": "https://x/a@b.de"}}
+    content = [{"type": "text", "text": "SSN 123-45-"}, picture, {"type": "text", "text": "6789", "cache": "a@b.de"}]
+    messages, _ = masked({"role": "user", "content": content})
+    texts = [{"type": "text", "text": "SSN [US_SSN_1]"}, picture, {"type": "text", "text": "", "cache": "[EMAIL_1]"}]
+    assert messages[0]["content"] == texts
+
+
+def test_what_of_a_request_is_read() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": "mails boss@example.com"}}]
+    masks = Masks(GUARD)
+    asked = masks.request(
+        {
+            "messages": [{"role": "user", "content": "I am a@b.de", "name": "c@d.de"}],
+            "metadata": {"ssn": "123456789", "phone": {"list": ["a@b.de", 1, None]}, "c@d.de": 4111111111111111},
+            "user": "a@b.de",
+            "safety_identifier": "a@b.de",
+            "prompt_cache_key": "a@b.de",
+            "stop": ("a@b.de", "."),
+            "prediction": {"type": "content", "content": [{"type": "text", "text": "a@"}, {"type": "text", "text": "b.de"}]},
+            "tools": tools,
+            "seed": 4111111111111111,
+        }
+    )  # fmt: skip
+    assert asked == {
+        "messages": [{"role": "user", "content": "I am [EMAIL_1]", "name": "c@d.de"}],
+        "metadata": {"ssn": "[US_SSN_1]", "phone": {"list": ["[EMAIL_1]", 1, None]}, "[EMAIL_2]": "[CARD_1]"},
+        "user": "[EMAIL_1]",
+        "safety_identifier": "[EMAIL_1]",
+        "prompt_cache_key": "[EMAIL_1]",
+        "stop": ["[EMAIL_1]", "."],
+        "prediction": {
+            "type": "content",
+            "content": [{"type": "text", "text": "[EMAIL_1]"}, {"type": "text", "text": ""}],
+        },
+        "tools": tools,
+        "seed": 4111111111111111,
+    }
+
+
 def test_arguments_without_a_value_are_not_touched() -> None:
     text = '{ "a":1.0,  "b":"x\\u00fc" }'
     messages, _ = masked({"role": "assistant", "tool_calls": [{"function": {"arguments": text}}]})
@@ -57,6 +121,16 @@ def test_a_mask_that_somebody_wrote_is_not_given_out() -> None:
     messages, masks = masked({"role": "user", "content": "what is [EMAIL_1]? I am a@b.de"})
     assert messages[0]["content"] == "what is [EMAIL_1]? I am [EMAIL_2]"
     assert masks.values == {"[EMAIL_2]": "a@b.de"}
+    masks = Masks(GUARD)
+    asked = masks.request({"messages": [{"role": "user", "content": "a@b.de"}], "metadata": {"note": "[EMAIL_1]"}})
+    assert asked["messages"][0]["content"] == "[EMAIL_2]"
+
+
+def test_a_mask_of_a_kind_of_ones_own_is_not_given_out() -> None:
+    order = Recogniser("Order no", "ORD-[0-9]{6}")
+    masks = Masks(build(Spec(kinds=(), patterns=(order,)), b"key"))
+    asked = masks.request({"messages": [{"role": "user", "content": "[Order no_1] is not ORD-123456"}]})
+    assert asked["messages"][0]["content"] == "[Order no_1] is not [Order no_2]"
 
 
 @pytest.mark.parametrize(
