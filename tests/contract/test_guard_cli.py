@@ -1,6 +1,8 @@
 """`streamweir guard`: what people pipe into it, and what they get told."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,12 +72,43 @@ def test_a_table(tmp_path: Path) -> None:
         assert message in done.stderr
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"text": 1}', '{"chunks": "x"}'])
+LINES = ["{", "[]", "{}", '{"text": 1}', '{"chunks": "x"}', '{"txt": "x"}', '{"text": "a", "chunks": ["b"]}', "\ufffd"]
+
+
+@pytest.mark.parametrize("line", LINES)
 def test_a_line_that_is_none(line: str) -> None:
     done = run("guard", "test", "--jsonl", stdin=f'{{"text": "a"}}\n{line}\n')
     assert done.returncode == 2
     assert "line 2 of stdin" in done.stderr
     assert 'give {"text": "…"}' in done.stderr
+
+
+def piped(data: bytes | None, *arguments: str) -> tuple[int, bytes, str]:
+    """What comes of bytes on stdin; None: it is closed."""
+    command = [sys.executable, "-m", "streamweir", "guard", *arguments]
+    if data is None:
+        command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    done = subprocess.run(command, input=data, capture_output=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+@pytest.mark.parametrize("arguments", [("test",), ("test", "--json"), ("test", "--jsonl"), ("explain",), ("bench",)])
+def test_no_stdin(arguments: tuple[str, ...]) -> None:
+    assert piped(None, *arguments) == (2, b"", "streamweir: error: stdin is closed: pipe a text in\n")
+
+
+def test_bytes_that_are_no_text() -> None:
+    assert piped(b"\xff\xfe a@b.de\n", "test") == (0, "\ufffd\ufffd [EMAIL]\n".encode(), "")
+    code, out, said = piped(b'{"text": "\xff a@b.de"}\n\xff\x00', "test", "--jsonl")
+    assert (code, json.loads(out)["output"]) == (2, "\ufffd [EMAIL]")
+    assert said.startswith("streamweir: error: line 2 of stdin: ")
+    assert piped(b"\xff a@b.de", "explain")[1].startswith(b"line 1, column 3: EMAIL (pii), 6 characters\n")
+
+
+def test_two_forms_at_once() -> None:
+    done = run("guard", "test", "--json", "--jsonl", stdin="x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--json and --jsonl are two forms of the result: give one of them" in done.stderr
 
 
 def test_explain_never_shows_a_value() -> None:

@@ -7,7 +7,8 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, TextIO
 
 import click
 import msgspec
@@ -27,10 +28,10 @@ chosen = click.option(
 )
 
 
-class Line(msgspec.Struct):
-    """A line of `guard test --jsonl`."""
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of `guard test --jsonl`: one of the two."""
 
-    text: str = ""
+    text: str | None = None
     chunks: list[str] | None = None
 
 
@@ -47,17 +48,20 @@ def command() -> None:
 @click.option("--jsonl", is_flag=True, help='one {"text": …} or {"chunks": [… ]} a line in, one object a line out')
 def test(config: str | None, name: str, mode: Mode | None, as_json: bool, jsonl: bool) -> None:
     """Redact what comes on stdin, as a stream would be: the last line of stdout is there when the last of stdin is."""
+    if as_json and jsonl:
+        raise click.UsageError("--json and --jsonl are two forms of the result: give one of them")
+    stdin = _stdin()
     guard, own = _guard(config, name)
     mode = mode or own
     if jsonl:
-        for number, line in enumerate(sys.stdin, 1):
+        for number, line in enumerate(stdin, 1):
             if line.strip():
                 click.echo(json.dumps(seen(guard, _chunks(line, number), mode), ensure_ascii=False))
     elif as_json:
-        click.echo(json.dumps(seen(guard, [sys.stdin.read()], mode), ensure_ascii=False))
+        click.echo(json.dumps(seen(guard, [stdin.read()], mode), ensure_ascii=False))
     else:
         scan = Scan(guard, mode)
-        for line in sys.stdin:
+        for line in stdin:
             click.echo(scan.push(line), nl=False)
         click.echo(scan.finish(whole=True), nl=False)
 
@@ -68,7 +72,7 @@ def test(config: str | None, name: str, mode: Mode | None, as_json: bool, jsonl:
 def explain(config: str | None, name: str) -> None:
     """Say of each thing that is found in stdin what it is, where it stands, and how long it was held back."""
     guard, _ = _guard(config, name)
-    text = sys.stdin.read()
+    text = _stdin().read()
     found = seen(guard, list(text), "redact")
     for one in found["findings"]:
         line = text.count("\n", 0, one["start"]) + 1
@@ -87,7 +91,7 @@ def bench(config: str | None, name: str, size: int) -> None:
     began = time.perf_counter()
     guard, _ = _guard(config, name)
     built = time.perf_counter() - began
-    text = sys.stdin.read()
+    text = _stdin().read()
     if not text:
         raise RequestError("nothing came on stdin: give a text, such as a log of replies")
     say(f"compiled in {built * 1000:.0f} ms")
@@ -113,14 +117,26 @@ def seen(guard: Guard, chunks: list[str], mode: Mode) -> dict[str, Any]:
     return {"output": output, "findings": msgspec.to_builtins(scan.findings), "held_max": scan.held_max}
 
 
+def _stdin() -> TextIO:
+    """Stdin, of which bytes that are no UTF-8 come as U+FFFD. Raises RequestError where it is closed."""
+    # typed as if it were always there
+    stdin: TextIO | None = sys.stdin
+    if stdin is None:
+        raise RequestError("stdin is closed: pipe a text in")
+    return TextIOWrapper(stdin.buffer, encoding="utf-8", errors="replace")
+
+
 def _chunks(line: str, number: int) -> list[str]:
+    why = "both are there, or none"
     try:
         given = msgspec.json.decode(line, type=Line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f'line {number} of stdin: {error}: give {{"text": "…"}} or {{"chunks": ["…", "…"]}}'
-        ) from None
-    return given.chunks if given.chunks is not None else [given.text]
+        if given.text is None and given.chunks is not None:
+            return given.chunks
+        if given.text is not None and given.chunks is None:
+            return [given.text]
+    except (msgspec.DecodeError, UnicodeError) as error:
+        why = str(error)
+    raise RequestError(f'line {number} of stdin: {why}: give {{"text": "…"}} or {{"chunks": ["…", "…"]}}')
 
 
 def _guard(config: str | None, name: str) -> tuple[Guard, Mode]:
