@@ -1,6 +1,8 @@
 """What a guard makes of prompts, in every face: masked, restored, blocked, told; and of profiles that stand in."""
 
+import asyncio
 import json
+import threading
 from functools import partial
 from typing import Any
 
@@ -12,6 +14,7 @@ from streamweir.client.guarding import Guards
 from streamweir.client.resolve import Client
 from streamweir.client.settings import UpstreamSettings
 from streamweir.genesys.regions import Hosts
+from streamweir.server.shared import LONG_PROMPT
 from streamweir.simulator.app import RunningSimulator
 from streamweir.tables import GuardTable
 from tests.planted import REDACTED, TEXT, VALUES, Echo, heard, leaking, leaks
@@ -95,6 +98,33 @@ async def test_every_place_of_a_request_is_read(place: dict[str, Any]) -> None:
     sent = json.dumps(echo.body)
     assert "[US_SSN_1]" in sent
     assert "6789" not in sent
+
+
+@pytest.mark.parametrize("face", FACES)
+async def test_other_streams_go_on_while_a_long_prompt_is_read(
+    simulator: RunningSimulator, face: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, begun, read = Guards.prepare, threading.Event(), threading.Event()
+
+    def slow(self: Guards, name: str, asked: dict[str, Any]) -> Any:
+        if len(asked["messages"][-1]["content"]) > LONG_PROMPT:
+            begun.set()
+            assert read.wait(10)
+        return prepare(self, name, asked)
+
+    monkeypatch.setattr(Guards, "prepare", slow)
+    guard = '[guards.g]\ninput = "mask"\n'
+    server = await proxy_with(upstream(simulator) + profile("p", "sim:none", guard="g") + guard)
+    long = asyncio.create_task(heard(server, face, "p", "1*2*" * LONG_PROMPT))
+    try:
+        assert await asyncio.to_thread(begun.wait, 10)
+        assert len(await heard(server, face, "p", "short")) > 0
+        assert not long.done()
+    finally:
+        read.set()
+        assert len(await long) > 0
+        await server.stop()
+    assert [seen.status for seen in simulator.simulator.seen] == [200, 200]
 
 
 async def test_nothing_of_a_profile_is_given_to_whoever_asks_for_a_mask(simulator: RunningSimulator) -> None:

@@ -22,13 +22,13 @@ from streamweir.server.streams import gather, id_headers, stream
 async def browser_stream(request: web.Request) -> web.StreamResponse:
     """`POST /api/llm/stream`: SSE for browsers."""
     wanted = browser_sse.read_request(await request.read())
-    return await stream(request, opening_of(request, wanted, withdraw=True), BrowserSse())
+    return await stream(request, await opening_of(request, wanted, withdraw=True), BrowserSse())
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """`POST /v1/chat/completions`: OpenAI-compatible, streamed and not."""
     wanted = openai_completion.read_request(await request.read())
-    opening = opening_of(request, wanted, withdraw=not wanted.stream)
+    opening = await opening_of(request, wanted, withdraw=not wanted.stream)
     named = _named(f"chatcmpl-{request_id_of(request)}", opening)
     if wanted.stream:
         return await stream(request, opening, OpenAIChat(**named, include_usage=wanted.include_usage))
@@ -39,7 +39,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 async def responses(request: web.Request) -> web.StreamResponse:
     """`POST /v1/responses`: OpenAI's newer interface, streamed and not. Nothing is stored."""
     asked = responses_request.read_request(await request.read())
-    opening = opening_of(request, asked.wanted, withdraw=not asked.wanted.stream)
+    opening = await opening_of(request, asked.wanted, withdraw=not asked.wanted.stream)
     face = OpenAIResponses(**_named(request_id_of(request), opening), echo=asked.echo)
     if asked.wanted.stream:
         return await stream(request, opening, face)
@@ -50,7 +50,7 @@ async def responses(request: web.Request) -> web.StreamResponse:
 async def chat(request: web.Request) -> web.StreamResponse:
     """`POST /api/chat`: the AI SDK's UI message stream."""
     asked = ai_sdk_request.read_request(await request.read())
-    opening = opening_of(request, asked.wanted, withdraw=False)
+    opening = await opening_of(request, asked.wanted, withdraw=False)
     return await stream(request, opening, AiSdk(message_id=asked.continues or f"msg-{request_id_of(request)}"), HEADERS)
 
 

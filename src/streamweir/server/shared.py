@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -26,6 +27,12 @@ from streamweir.tables import Config
 
 MAX_REQUEST_ID: Final = 128
 """Characters of a client's X-Request-Id; it goes into logs and upstream headers, so it is short and printable."""
+
+LONG_PROMPT: Final = 4_000
+"""Characters of a request from which on it is read in a thread: a guard takes 0.07 s for so many of the worst kind."""
+
+READERS: Final = 2
+"""Long requests that are read at a time, of all streams: each takes the loop's time, and a thread that others need."""
 
 Told = Callable[[Report, web.Request], None]
 """Who is told the report of every stream, however it ended."""
@@ -59,6 +66,7 @@ class Shared:
         self.live: set[Carrier[bytes]] = set()
         self.told = told
         self.body_limit = config.server.body_limit
+        self.readers = asyncio.Semaphore(READERS)
         self._counting = False
         self.serving = Serving(config, environ, self.pool)
 
@@ -134,9 +142,19 @@ def seen_of(request: web.Request) -> Seen:
     return seen(peer, request.scheme, request.host.lower(), request.headers, trusted)
 
 
-def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
+async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
     """The handshake for what a client wants. Raises Problem."""
-    profiles = request.app[SHARED].serving.profiles
-    return profiles.opening(
-        wanted, who or who_of(request), request_id_of(request), time.monotonic(), time.time(), withdraw=withdraw
+    shared = request.app[SHARED]
+    opening = partial(
+        shared.serving.profiles.opening,
+        wanted,
+        who or who_of(request),
+        request_id_of(request),
+        time.monotonic(),
+        time.time(),
+        withdraw=withdraw,
     )
+    if len(str(wanted)) <= LONG_PROMPT:
+        return opening()
+    async with shared.readers:
+        return await asyncio.to_thread(opening)

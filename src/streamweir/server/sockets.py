@@ -54,7 +54,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     try:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
-                session.said(message.data)
+                await session.said(message.data)
             elif message.type is WSMsgType.BINARY:
                 session.write(browser_ws.refusal("invalid_handshake", "", "messages are JSON texts, not binary"))
     finally:
@@ -99,7 +99,7 @@ class Session:
 
     # -- what the client says --------------------------------------------------------------------------
 
-    def said(self, text: str) -> None:
+    async def said(self, text: str) -> None:
         """One message."""
         try:
             message = browser_ws.read_message(text)
@@ -107,19 +107,19 @@ class Session:
             self.write(browser_ws.refusal(error.code or "invalid_request", error.message, error.message))
             return
         if isinstance(message, Init):
-            self._begin(message)
+            await self._begin(message)
         elif message == "ping":
             self.write(PONG)
         elif message == "cancel":
             self._cancel()
 
-    def _begin(self, init: Init) -> None:
+    async def _begin(self, init: Init) -> None:
         if self._task is not None and not self._task.done() and not self._over:
             self.write(browser_ws.refusal("busy", "a stream runs on this connection: cancel it, or wait for its end"))
             return
         try:
             who = self._let_in(init)
-            opening = opening_of(self._request, init.wanted, withdraw=True, who=who)
+            opening = await opening_of(self._request, init.wanted, withdraw=True, who=who)
             self._streams += 1
             if self._streams > 1:
                 name = f"{opening.request.request_id}-{self._streams}"
