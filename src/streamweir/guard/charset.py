@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from streamweir.guard.fold import DASHES, DOTS, HOMOGLYPHS, fold
+
 Test = Callable[[str], bool]
 
 
@@ -49,20 +51,49 @@ def union(*sets: CharSet) -> CharSet:
 
 
 def either_case(one: CharSet) -> CharSet:
-    """The set with the other case of each letter; characters whose other case is longer than one stay as they are."""
-    pairs = [pair for low, high in one.ranges if high - low < CASED_RANGE for pair in _cases(low, high)]
+    """The set with the other cases of each letter; longer ranges hold both cases already."""
+    short = (chr(code) for low, high in one.ranges if high - low < LOOKED_AT for code in range(low, high + 1))
+    pairs = ((ord(other), ord(other)) for char in short for other in cases(char))
     return CharSet(_joined([*one.ranges, *pairs]), one.tests, one.negated)
 
 
-CASED_RANGE: Final = 5_000
-"""Ranges up to this length are looked at letter by letter; longer ones hold both cases already."""
+def folded(one: CharSet) -> CharSet:
+    """The set with what its characters are folded to: the characters that stand for them in a text as patterns see it.
+
+    Empty if all of them are folded to none. Of longer ranges only what the tables of folds name is looked at.
+    """
+    pairs: list[tuple[int, int]] = []
+    for low, high in one.ranges:
+        short = high - low < LOOKED_AT
+        chars = map(chr, range(low, high + 1)) if short else (char for char in NAMED if low <= ord(char) <= high)
+        seen = [ord(to) for char in chars if (to := fold(char))]
+        if seen or not short:
+            pairs += [(low, high), *((code, code) for code in seen)]
+    return CharSet(_joined(pairs), one.tests, one.negated)
 
 
-def _cases(low: int, high: int) -> Iterable[tuple[int, int]]:
-    for code in range(low, high + 1):
-        for other in (chr(code).lower(), chr(code).upper()):
-            if len(other) == 1:
-                yield ord(other), ord(other)
+LOOKED_AT: Final = 5_000
+"""Ranges up to this length are looked at character by character."""
+
+NAMED: Final = (*HOMOGLYPHS, *DASHES, *DOTS)
+
+
+SIGMA: Final = "\N{GREEK SMALL LETTER SIGMA}"
+
+
+def cases(char: str) -> set[str]:
+    """A character in all its cases; those that are longer than one character, marks aside, are left out."""
+    found, left = {char}, [char]
+    while left:
+        one = left.pop()
+        # a capital sigma is one of two small letters, by where it stands
+        others = (one.lower(), one.upper(), one.title(), "\N{GREEK SMALL LETTER FINAL SIGMA}" if one == SIGMA else one)
+        for other in others:
+            seen = [part for part in other if fold(part)]
+            if len(seen) == 1 and seen[0] not in found:
+                found.add(seen[0])
+                left.append(seen[0])
+    return found
 
 
 def _joined(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import Any, Final
 
 from streamweir.errors import ConfigError
-from streamweir.guard.charset import ANY, DIGIT, SPACE, WORD, CharSet, between, either_case, of, union
+from streamweir.guard.charset import ANY, DIGIT, SPACE, WORD, CharSet, between, either_case, folded, of, union
 
 _c: Any = import_module("re._constants")
 _parser: Any = import_module("re._parser")
+
+NONE: Final = CharSet()
 
 MAX_STATES: Final = 20_000
 """States of one pattern, its repeats written out; more is a mistake, such as one bounded repeat inside another."""
@@ -59,21 +61,31 @@ class Nfa:
         self.free.append([])
         return len(self.edges) - 1
 
+    def is_free(self, state: int) -> bool:
+        """Whether a state is reached from the first without a character."""
+        found, left = {0}, [0]
+        while left:
+            new = [one for one in self.free[left.pop()] if one not in found]
+            found.update(new)
+            left += new
+        return state in found
 
-def parse(pattern: str, where: str, *, ignore_case: bool = False) -> Nfa:
+
+def parse(pattern: str, where: str, *, ignore_case: bool = False, as_written: bool = True) -> Nfa:
     """The automaton of a pattern; `longest` is the length of its longest match, None where there is none.
 
+    Its characters are folded as those of the text are, unless it is not `as_written` but of folded ones already.
     Raises ConfigError, with `where`, for a pattern that is none, is not regular, or matches the empty text.
     """
     try:
         tree = _parser.parse(pattern, re.IGNORECASE if ignore_case else 0)
-    except re.error as error:
+    except (re.error, ValueError) as error:
         raise ConfigError(f"{where}: the pattern is none: {error}") from None
+    except OverflowError:
+        raise ConfigError(f"{where}: a repeat of the pattern is too large") from None
     except RecursionError:
         raise ConfigError(f"{where}: the pattern is nested too deeply") from None
-    if tree.getwidth()[0] == 0:
-        raise ConfigError(f"{where}: the pattern matches the empty text, which is everywhere")
-    builder = _Builder(where, bool(tree.state.flags & re.IGNORECASE))
+    builder = _Builder(where, bool(tree.state.flags & re.IGNORECASE), as_written)
     start = builder.nfa.state()
     try:
         end = builder.sequence(tree, start)
@@ -81,16 +93,19 @@ def parse(pattern: str, where: str, *, ignore_case: bool = False) -> Nfa:
     except OverflowError:
         raise ConfigError(f"{where}: the pattern has over {MAX_STATES} states: its repeats are too large") from None
     builder.nfa.free[end].append(accept)
+    if tree.getwidth()[0] == 0 or builder.nfa.is_free(accept):
+        raise ConfigError(f"{where}: the pattern matches the empty text, which is everywhere")
     width = tree.getwidth()[1]
     builder.nfa.longest = None if width >= UNBOUNDED else width
     return builder.nfa
 
 
 class _Builder:
-    def __init__(self, where: str, ignore_case: bool) -> None:
+    def __init__(self, where: str, ignore_case: bool, as_written: bool) -> None:
         self.nfa = Nfa()
         self._where = where
         self._ignore_case = ignore_case
+        self._as_written = as_written
         # by where they stand in the tree: what is repeated is read once
         self._sets: dict[int, CharSet] = {}
 
@@ -134,6 +149,11 @@ class _Builder:
     def _char(self, chars: CharSet, at: int) -> int:
         if self._ignore_case:
             chars = either_case(chars)
+        if self._as_written:
+            seen = folded(chars)
+            if seen == NONE != chars:
+                return at
+            chars = seen
         here = self._after(at)
         to = self.nfa.state()
         self.nfa.edges[here].append((chars, to))
@@ -142,7 +162,10 @@ class _Builder:
     def _repeat(self, argument: Any, at: int) -> int:
         low, high, items = argument
         for _ in range(int(low)):
+            states = len(self.nfa.edges)
             at = self.sequence(items, at)
+            if len(self.nfa.edges) == states:
+                break
         end = self.nfa.state()
         self.nfa.free[at].append(end)
         if int(high) >= UNBOUNDED:
@@ -176,17 +199,17 @@ class _Builder:
         return ~found if negated else found
 
 
-def parse_set(text: str | None, where: str) -> CharSet:
+def parse_set(text: str | None, where: str, *, as_written: bool = True) -> CharSet:
     r"""A set of characters in brackets, or a class such as \w; None is any character. Raises ConfigError."""
     if text is None:
         return ANY
     try:
         tree = _parser.parse(text)
-    except re.error as error:
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{where} is no set of characters: {error}") from None
     if len(tree) != 1 or tree[0][0] not in (_c.IN, _c.LITERAL, _c.NOT_LITERAL):
         raise ConfigError(f"{where} is {text!r}: give one set of characters, such as [^0-9]")
-    builder = _Builder(where, False)
+    builder = _Builder(where, False, as_written)
     state = builder.nfa.state()
     builder.sequence(tree, state)
-    return next(chars for edges in builder.nfa.edges for chars, _ in edges)
+    return next((chars for edges in builder.nfa.edges for chars, _ in edges), NONE)
