@@ -78,7 +78,7 @@ DOUBLED: Final = str.maketrans("0123456789", "0246813579")
 
 def luhn(digits: str) -> bool:
     """ISO/IEC 7812-1, annex B."""
-    return (sum(map(int, digits[-1::-2])) + sum(map(int, digits[-2::-2].translate(DOUBLED)))) % 10 == 0
+    return digits != "" and (sum(map(int, digits[-1::-2])) + sum(map(int, digits[-2::-2].translate(DOUBLED)))) % 10 == 0
 
 
 def card(text: str) -> bool:
@@ -94,7 +94,7 @@ def ssn(text: str) -> bool:
     """A US social security number that can have been issued."""
     digits = digits_of(text)
     area, group, serial = digits[:3], digits[3:5], digits[5:]
-    return area not in ("000", "666") and area[0] != "9" and group != "00" and serial != "0000"
+    return len(digits) == 9 and area not in ("000", "666") and area[0] != "9" and group != "00" and serial != "0000"
 
 
 def iban(text: str) -> bool:
@@ -105,7 +105,7 @@ def iban(text: str) -> bool:
 def sin(text: str) -> bool:
     """A Canadian social insurance number."""
     digits = digits_of(text)
-    return digits[0] not in "08" and luhn(digits)
+    return len(digits) == 9 and digits[0] not in "08" and luhn(digits)
 
 
 def nino(text: str) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from stdnum import numdb
 
+from streamweir.client.guarding import VALIDATORS
 from streamweir.guard import validators
 from streamweir.guard.iban import BY_COUNTRY
 from tests.quality.carriers import fakers
@@ -196,3 +197,37 @@ def test_what_a_word_announces_as_a_telephone(text: str, is_one: bool) -> None:
 )  # fmt: skip
 def test_passwords_are_no_words(text: str, is_one: bool) -> None:
     assert validators.password(text) == is_one
+
+
+EVERY = {
+    **VALIDATORS,
+    **{one.__name__: one for one in (validators.sin, validators.nino, validators.phone, validators.passport,
+       validators.password, validators.announced_card, validators.announced_phone)},
+}  # fmt: skip
+"""By name; those of a table's `validator` see whatever a pattern of one's own matches."""
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+@given(st.one_of(st.text(), st.text("0123456789 -.:%xXaABGeE/*"), digits, st.text("٠١２３²½①९")))
+@example("")
+@example("-")
+@example("1")
+@example("::1%")
+@example("DE")
+@example("DE89")
+@example("²")
+def test_every_validator_reads_any_text(name: str, text: str) -> None:
+    assert EVERY[name](text) in (True, False)
+
+
+@pytest.mark.parametrize("name", sorted({*EVERY} - {"nino", "password", "ip"}))
+@given(st.text().filter(lambda text: not any(char.isdigit() for char in text)))
+def test_nothing_is_a_number_without_digits(name: str, text: str) -> None:
+    assert not EVERY[name](text)
+
+
+@given(digits)
+def test_numbers_of_nine_digits_have_nine(text: str) -> None:
+    assume(len(text) != 9)
+    assert not validators.ssn(text)
+    assert not validators.sin(text)
