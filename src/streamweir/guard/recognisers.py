@@ -30,12 +30,12 @@ class Recogniser:
 
 
 SSN_WORDS: Final = announced(
-    r"ssns?|ss#|ss no|social security(?: numbers?| no\.?| num| #)?|soc\.? sec\.?|social",
+    r"ssns?|ss#|ss no|social[ _-]?security(?:[ _-]?numbers?| no\.?|[ _-]?num| #)?|soc\.? sec\.?|social",
     "ending",
     "card",
 )
-SIN_WORDS: Final = announced(r"sins?|social insurance(?: numbers?| no\.?)?|numéro d'assurance sociale|nas")
-NINO_WORDS: Final = announced(r"nino|national insurance(?: numbers?| no\.?)?|ni number|ni no\.?")
+SIN_WORDS: Final = announced(r"sins?|social[ _-]?insurance(?:[ _-]?numbers?| no\.?)?|numéro d'assurance sociale|nas")
+NINO_WORDS: Final = announced(r"nino|national[ _-]?insurance(?:[ _-]?numbers?| no\.?)?|ni[ _-]?number|ni no\.?")
 CARD_WORDS: Final = announced(
     r"cards?|cc|credit|debit|visa|mastercard|maestro|amex|jcb|diners|kreditkarte|kreditkartennummer|karte|carte"
 )
@@ -92,7 +92,7 @@ BUILTIN: Final[tuple[Recogniser, ...]] = (
     Recogniser("CARD", run(14, 19), "[^0-9.,]", NOT_DIGIT, validators.card),
     Recogniser("CARD", f"{run(12, 19)}|{CARD_GROUPS}", None, NOT_DIGIT, validators.announced_card, CARD_WORDS),
     Recogniser("IBAN", IBAN, validator=validators.iban, ignore_case=True),
-    Recogniser("EMAIL", EMAIL, r"[^\w.!#$%&'*+/=?^`{|}~@-]", NOT_ALNUM),
+    Recogniser("EMAIL", EMAIL, r"[^\w.!#$%&'*+/=?^`{|}~-]", NOT_ALNUM),
     *(Recogniser("PHONE", pattern, before, NOT_DIGIT, validators.phone) for before, pattern in PHONES),
     Recogniser("PHONE", ANNOUNCED_PHONE, NOT_DIGIT, NOT_DIGIT, validators.announced_phone, PHONE_CONTEXT),
     Recogniser("IP", IPV4, r"[^0-9A-Za-z.]", NOT_ALNUM, validators.ip),

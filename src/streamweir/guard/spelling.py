@@ -10,8 +10,11 @@ from typing import Final
 EMPHASIS: Final = "[*_~`]{0,4}"
 SEPARATOR: Final = "(?: ?[-.] ?| )"
 
-MARKS: Final = r"[ \t\n:#.,=?>\[({\"'*_~`]"
-"""What may stand between an announcing word and its value besides more words; code, JSON and emphasis have them."""
+MARKS: Final = r"[ \t\r\n:;#.,=?>|\\\[({\"'*_~`]"
+"""What may stand between an announcing word and its value besides more words: as code, JSON, tables, emphasis."""
+
+ESCAPED: Final = r"\\[nrt]"
+"""A line break as JSON writes it."""
 
 MORE_WORDS: Final = (
     "number", "numbers", "nummer", "num", "no", "nr", "n°", "is", "was", "it's", "it is", "ist", "est", "lautet",
@@ -32,7 +35,7 @@ def groups(separator: str, *sizes: str) -> str:
 
 def announced(words: str, *more: str) -> str:
     """A word, and what stands between it and the value that it announces: marks, and the usual words and `more`."""
-    between = "|".join((*MORE_WORDS, *more))
+    between = "|".join((*MORE_WORDS, ESCAPED, *more))
     return f"(?i:(?:{words})(?:{MARKS}|{between})+)"
 
 

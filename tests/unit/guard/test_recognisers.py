@@ -17,7 +17,8 @@ GUARD = build(Spec(), b"key")
 
 FOUND = {
     "US_SSN": ["123-45-6789", "123.45.6789", "123 45 6789", "ssn 123456789", "social security number is 123456789",
-               "123 - 45 - 6789", "customer_ssn: 123456789"],
+               "123 - 45 - 6789", "customer_ssn: 123456789", "SSN\r\n123456789", 'ssn\\": \\"123456789', "ssn\\n123456789", "SSN; 123456789",
+               "SSN | 123456789", "social_security_number=123456789", '"socialSecurityNumber": "123456789"'],
     "CARD": [
         "4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "378282246310005", "3782 822463 10005",
         "3056 930902 5904", "6011111111111117", "5555 5555 5555 4444", "2223003122003222", "6200000000000005",
@@ -35,8 +36,8 @@ FOUND = {
     ],
     "IP": ["10.0.0.1", "192.168.178.255", "2001:db8::1", "::1", "::ffff:10.0.0.1", "fe80:0:0:0:1:2:3:4",
            "fe80::1%eth0"],
-    "UK_NINO": ["AB123456C", "AB 12 34 56 C", "ab123456c", "NINO QQ 12 34 56 C", "national insurance number ZZ123456T"],
-    "CA_SIN": ["sin 130692544", "130-692-544", "SIN: 130 692 544"],
+    "UK_NINO": ["AB123456C", "AB 12 34 56 C", "ab123456c", "NINO QQ 12 34 56 C", "national insurance number ZZ123456T", '"national_insurance_number": "ZZ123456T"', "niNumber: ZZ123456T"],
+    "CA_SIN": ["sin 130692544", "130-692-544", "SIN: 130 692 544", "social_insurance_number 130692544", '"socialInsuranceNumber": "130692544"'],
     "PASSPORT": ["passport number C01X00T47", "Passport: 123456789", "Reisepassnummer C01X00T47",
                  "passeport n° 12AB34567"],
     "BIRTH_DATE": ["born on 12/03/1980", "DOB: 1980-03-12", "date of birth is 12 March 1980", "birthday is March 12th, 1980",
@@ -73,7 +74,9 @@ ANNOUNCES = (
     "born on Wednesday, ", "born on ", "DOB: ", "date of birth is ", "birthday is ", "geb. ", "né le ", '"date_of_birth": "',
     "aws_secret_access_key = ", "Authorization: Bearer ", "AccountKey=", "hooks.slack.com/services/", "api_key=", "password: ",
     "postgres://me:", "TWILIO_AUTH_TOKEN=", "NINO ", "national insurance number ", "call ", "my phone number is ", "Tel.: ",
-    '"phone": "', "tel:", "mailto:", "<", "_",
+    '"phone": "', "tel:", "mailto:", "<", "_", "SSN\r\n", 'ssn\\": \\"', "ssn\\n", "SSN; ", "SSN | ", "social_security_number=",
+    '"socialSecurityNumber": "', '"national_insurance_number": "', "niNumber: ", "social_insurance_number ",
+    '"socialInsuranceNumber": "',
 )  # fmt: skip
 BEHIND = (" THANK YOU", "?subject=x", " 123", "@db/x", ">", "_", '"')
 
@@ -125,6 +128,12 @@ def test_what_hides_in_vain(text: str, value: str) -> None:
         scan = Scan(GUARD)
         out = "".join(map(scan.push, pieces)) + scan.finish(whole=True)
         assert value not in out
+
+
+@pytest.mark.parametrize("before", ["cc @", "a@", "x@@", "@", "a@b@"])
+def test_an_at_sign_before_an_address_does_not_hide_it(before: str) -> None:
+    for text in (f"{before}jane@example.com", f"{before}jane@example.com, more"):
+        assert redact(GUARD, text)[0] == text.replace("jane@example.com", "[EMAIL]")
 
 
 def test_a_private_key_is_covered_and_the_prose_behind_it_is_not() -> None:
