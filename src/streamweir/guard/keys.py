@@ -36,9 +36,14 @@ NAMES: Final = (
     r"x-api|access[ _-]?key|aws|azure|openai|anthropic|twilio|bot|session|refresh|personal access|webhook)"
     r"[ _-]?(?:key|token|secret|sid|key[ _-]?id|access[ _-]?key)"
 )
-ASSIGNS: Final = r"[\"'`*_]{0,3}(?: ?(?:[:=]|=>)| is )[ \"'`*_]{0,5}"
-ASSIGNED: Final = rf"(?i:{NAMES}{ASSIGNS})"
-PASSWORD: Final = rf"(?i:(?:password|passwd|passwort|passphrase|pwd|mot de passe){ASSIGNS})"
+ASSIGNS: Final = r"[\\\"'`*_]{0,4}(?: ?(?:[:=]|=>)| is )[ \\\"'`*_]{0,5}"
+QUOTED: Final = r"\\{0,3}[\"'`]? ?(?:[:=]|=>) ?\\{0,3}[\"'`]|="
+"""How a text is assigned; a name of code has no quotes, and seldom no space."""
+ASSIGNED: Final = rf"(?i:{NAMES}{ASSIGNS}|(?:secret|token)(?:{QUOTED}))"
+PASSWORD: Final = (
+    r"(?:(?i:password|passwd|passwort|passphrase|pwd|mot de passe)|[a-z][0-9A-Za-z]*(?:Password|Passwd|Passphrase|Pwd))"
+    rf"(?i:{ASSIGNS})"
+)
 SLACK_HOOK: Final = r"(?i:hooks\.slack\.com/(?:services|workflows|triggers)/)"
 SCHEMES: Final = r"(?:https?|s?ftp|ssh|git|postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?)"
 IN_URL: Final = rf"(?i:{SCHEMES}://[^\s/:@]*:)"
@@ -51,8 +56,8 @@ ANNOUNCED: Final[tuple[tuple[str, str, str | None], ...]] = (
 )
 """Patterns of what is assigned, what must stand before them, and the set that must stand behind."""
 
-PASSWORDS: Final = r"[^\s\"'`<>,;]{3,63}[^\s\"'`<>,;.]"
-PASSWORD_ENDS: Final = r"[\s\"'`<>,;.]"
+PASSWORDS: Final = r"[^\s\"'`<>,;]{3,63}[^\s\"'`<>,;.\\]"
+PASSWORD_ENDS: Final = r"[\s\"'`<>,;.\\]"
 """A word behind `password:`, and what stands behind it; a validator leaves the words of prose."""
 
 ALWAYS: Final = ("",)

@@ -33,6 +33,7 @@ SSN_WORDS: Final = announced(
     r"ssns?|ss#|ss no|social[ _-]?security(?:[ _-]?numbers?| no\.?|[ _-]?num| #)?|soc\.? sec\.?|social",
     "ending",
     "card",
+    ends="Ssn|SSN|SocialSecurityNumber",
 )
 SIN_WORDS: Final = announced(r"sins?|social[ _-]?insurance(?:[ _-]?numbers?| no\.?)?|numéro d'assurance sociale|nas")
 NINO_WORDS: Final = announced(r"nino|national[ _-]?insurance(?:[ _-]?numbers?| no\.?)?|ni[ _-]?number|ni no\.?")

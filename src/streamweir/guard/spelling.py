@@ -16,6 +16,9 @@ MARKS: Final = r"[ \t\r\n:;#.,=?>|\\\[({\"'*_~`]"
 ESCAPED: Final = r"\\[nrt]"
 """A line break as JSON writes it."""
 
+APART: Final = " -{1,3} "
+"""A dash; without spaces it would be a part of names such as `cell-1234567`."""
+
 MORE_WORDS: Final = (
     "number", "numbers", "nummer", "num", "no", "nr", "n°", "is", "was", "it's", "it is", "ist", "est", "lautet",
     "my", "the",
@@ -33,10 +36,14 @@ def groups(separator: str, *sizes: str) -> str:
     return f"{EMPHASIS}{separator}{EMPHASIS}".join(sizes)
 
 
-def announced(words: str, *more: str) -> str:
-    """A word, and what stands between it and the value that it announces: marks, and the usual words and `more`."""
-    between = "|".join((*MORE_WORDS, ESCAPED, *more))
-    return f"(?i:(?:{words})(?:{MARKS}|{between})+)"
+def announced(words: str, *more: str, ends: str | None = None) -> str:
+    """A word, and what stands between it and the value that it announces: marks, and the usual words and `more`.
+
+    `ends` are words that may be the end of a name in camelCase, written as they are there.
+    """
+    between = "|".join((*MORE_WORDS, ESCAPED, APART, *more))
+    names = "" if ends is None else f"|[a-z][0-9A-Za-z]*(?:{ends})"
+    return f"(?:(?i:{words}){names})(?i:{MARKS}|{between})+"
 
 
 def with_digit(letters: str, least: int) -> str:

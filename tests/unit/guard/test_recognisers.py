@@ -18,7 +18,7 @@ GUARD = build(Spec(), b"key")
 FOUND = {
     "US_SSN": ["123-45-6789", "123.45.6789", "123 45 6789", "ssn 123456789", "social security number is 123456789",
                "123 - 45 - 6789", "customer_ssn: 123456789", "SSN\r\n123456789", 'ssn\\": \\"123456789', "ssn\\n123456789", "SSN; 123456789",
-               "SSN | 123456789", "social_security_number=123456789", '"socialSecurityNumber": "123456789"'],
+               "SSN | 123456789", "SSN — 123456789", '"customerSsn": "123456789"', "social_security_number=123456789", '"socialSecurityNumber": "123456789"'],
     "CARD": [
         "4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "378282246310005", "3782 822463 10005",
         "3056 930902 5904", "6011111111111117", "5555 5555 5555 4444", "2223003122003222", "6200000000000005",
@@ -48,6 +48,7 @@ FOUND = {
         "glpat-" + "a1B2" * 5, "npm_" + "a1B2" * 9, "pypi-" + "a1B2" * 30, "hf_" + "a1B2" * 9, "SG." + "a1" * 11 + "." + "b2" * 20,
         "sk-ant-api03-" + "a1B2" * 20, "AccountKey=" + "a1B2/" * 17 + "==", "hooks.slack.com/services/T01ABCDEF/B01ABCDEF/" + "a1" * 12,
         "api_key=" + "a1B2" * 8, "password: hunter2", "postgres://me:s3cret!@db/x", "TWILIO_AUTH_TOKEN=" + "a1b2" * 8,
+        '"secret": "' + "a1B2" * 4, "TOKEN=" + "a1B2" * 4, r'\"token\": \"' + "a1B2" * 4, '"userPassword": "hunter2x', r'\"password\": \"hunter2x',
     ],
     "BEARER": ["Authorization: Bearer abcdefghijklmnop.123"],
     "JWT": ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcDEF_-12"],
@@ -65,6 +66,8 @@ LEFT = [
     "called on 12.05.2024 10:30", "reach 10 000 000 users",
     "bearer responsibilities of his", "password is incorrect.", "Password: must be long", "the API key is important",
     "x[1::2], x[::2], std::vector, Face::Add", "130 692 544 EUR", "invoice 0012345678", "0.4111111111111111", "sk-fading-circle-and-more-of-it",
+    "token = self.layer1.tokenizer", "token: bert-base-uncased-v1", "the secret is out of 2026-05-12", "cell-1234567", "card-1234567",
+    r'{\"password\": \"required\"}', "userPassword: required", "lessn 123456789", "getPassword() is called", "passwordSsnless 123456789",
     "1.3.6.1.4.1.311", "http://localhost:8787/v1", "room 101, floor 12, 50 %", "ticket #4711-0815", "Section 12.34.56", "00000000", "3.14159265358979",
 ]  # fmt: skip
 
@@ -74,7 +77,8 @@ ANNOUNCES = (
     "born on Wednesday, ", "born on ", "DOB: ", "date of birth is ", "birthday is ", "geb. ", "né le ", '"date_of_birth": "',
     "aws_secret_access_key = ", "Authorization: Bearer ", "AccountKey=", "hooks.slack.com/services/", "api_key=", "password: ",
     "postgres://me:", "TWILIO_AUTH_TOKEN=", "NINO ", "national insurance number ", "call ", "my phone number is ", "Tel.: ",
-    '"phone": "', "tel:", "mailto:", "<", "_", "SSN\r\n", 'ssn\\": \\"', "ssn\\n", "SSN; ", "SSN | ", "social_security_number=",
+    '"phone": "', "tel:", "mailto:", "<", "_", "SSN\r\n", 'ssn\\": \\"', "ssn\\n", "SSN; ", "SSN | ", "SSN — ", '"customerSsn": "', '"secret": "', "TOKEN=", r'\"token\": \"',
+    '"userPassword": "', r'\"password\": \"', "social_security_number=",
     '"socialSecurityNumber": "', '"national_insurance_number": "', "niNumber: ", "social_insurance_number ",
     '"socialInsuranceNumber": "',
 )  # fmt: skip
