@@ -116,6 +116,7 @@ class Profiles:
                 self.clients[name] = kept if kept is not None and same else UpstreamClient(settings, pool)
         clients = self.clients
         self._guards = Guards(config.guards, environ)
+        self.prompts_are_read = any(table.input != "off" for table in config.guards.values())
         self._profiles = {
             name: Profile(
                 name,

@@ -154,7 +154,7 @@ async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, wh
         time.time(),
         withdraw=withdraw,
     )
-    if len(str(wanted)) <= LONG_PROMPT:
+    if not shared.serving.profiles.prompts_are_read or len(str(wanted)) <= LONG_PROMPT:
         return opening()
     async with shared.readers:
         return await asyncio.to_thread(opening)
