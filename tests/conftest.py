@@ -13,6 +13,7 @@ import pytest
 
 from streamweir import AsyncGateway
 from streamweir.config import load_text
+from streamweir.guard.engine import Scan
 from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
 
@@ -75,6 +76,19 @@ async def cleared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
         writer.transport.abort()
     for server in servers:
         await server.stop()
+
+
+@pytest.fixture
+def failing_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that has a mistake: it fails when a 6 comes."""
+    push = Scan.push
+
+    def broken(scan: Scan, text: str) -> str:
+        if "6" in text:
+            raise RuntimeError("a mistake")
+        return push(scan, text)
+
+    monkeypatch.setattr(Scan, "push", broken)
 
 
 @pytest.fixture

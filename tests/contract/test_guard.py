@@ -1,8 +1,11 @@
 """The guard from end to end: planted values, deltas of one character, every dialect and face, and nothing of them leaves."""
 
+import asyncio
 import json
+import pickle
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -10,7 +13,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from streamweir import AsyncGateway, StreamBlocked, StreamInterrupted
+from streamweir import APIStatusError, AsyncGateway, StreamBlocked, StreamInterrupted
 from streamweir.dialects import BUILTIN
 from streamweir.events import Found, Text
 from streamweir.report import Report
@@ -210,16 +213,8 @@ async def test_the_library_raises_where_a_guard_blocks() -> None:
         assert leaks(repr(blocked.value) + str(blocked.value)) == []
 
 
-async def test_a_guard_that_fails_lets_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from streamweir.guard import engine
-
-    def broken(self: Any, text: str) -> str:
-        if "6" in text:
-            raise RuntimeError("a mistake")
-        return original(self, text)
-
-    original = engine.Scan.push
-    monkeypatch.setattr(engine.Scan, "push", broken)
+@pytest.mark.usefixtures("failing_guard")
+async def test_a_guard_that_fails_lets_nothing_out() -> None:
     objects, told = await proxied(content("It is 123-45-6789, you know."), "redact", "sse")
     assert leaking(objects) == []
     assert told.reports[0].text in ("", "It is ")
@@ -240,3 +235,49 @@ async def test_a_table_of_ones_own(simulator: Any) -> None:
         await server.stop()
     tokens = "".join(json.loads(line[6:]).get("content", "") for line in data.splitlines() if line.startswith("data: "))
     assert tokens == "<mail> <order> [TERM] 123-45-6789 a [TERM]"
+
+
+class Refusing(Upstream):
+    """Refuses, and says the prompt again; with `times`, so often."""
+
+    status = 400
+    asked = 0
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.asked += 1
+        body = json.dumps({"error": {"message": f"bad prompt: my SSN is {VALUES['US_SSN']}", "code": VALUES["US_SSN"]}})
+        head = f"HTTP/1.1 {self.status} No\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+        writer.write((head + body).encode())
+        await writer.drain()
+        writer.close()
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+async def test_what_an_upstream_says_where_it_refuses_is_read_too(status: int) -> None:
+    upstream = Refusing([])
+    upstream.status = status
+    async with upstream as url, AsyncGateway(dialect="openai", base_url=url, api_key="k", model="m") as gateway:
+        for guard in ("redact", "block", "off"):
+            with pytest.raises(APIStatusError) as refused:
+                await gateway.complete(messages=[{"role": "user", "content": "x"}], guard=guard, deadline=1)
+            error = refused.value
+            said = (
+                repr(error)
+                + str(error)
+                + repr(error.args)
+                + repr(error.report)
+                + repr(pickle.loads(pickle.dumps(error)))
+            )
+            assert leaks(said) == ([VALUES["US_SSN"]] if guard == "off" else [])
+            assert error.report is not None
+            assert error.report.error.message == error.message
+
+
+async def test_a_profile_that_names_no_guard_is_under_none_in_the_library(tmp_path: Path) -> None:
+    async with Upstream(content(TEXT)) as url:
+        file = tmp_path / "streamweir.toml"
+        file.write_text(f'[upstreams.u]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m", "u"))
+        async with AsyncGateway(config=file, profile="p", api_key="k") as gateway:
+            report = await gateway.complete(messages=[{"role": "user", "content": "x"}])
+            assert (report.text, report.guard.mode) == (TEXT, "off")

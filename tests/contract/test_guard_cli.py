@@ -1,5 +1,6 @@
 """`streamweir guard`: what people pipe into it, and what they get told."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -145,3 +146,16 @@ def test_a_configuration_is_checked_for_guards_that_nobody_uses(tmp_path: Path) 
         done = run("config", "check", "-c", str(path))
         assert done.returncode == 3
         assert message in done.stderr
+
+
+@pytest.mark.parametrize("guard", ['guard = "off"', ""])
+def test_serve_says_what_no_guard_reads(tmp_path: Path, guard: str) -> None:
+    path = tmp_path / "streamweir.toml"
+    upstream = '[upstreams.u]\ndialect = "openai"\nbase_url = "http://127.0.0.1:1/v1"\n'
+    path.write_text(f'{upstream}[profiles.open]\nupstream = "u"\nmodel = "m"\n{guard}\n')
+    command = [sys.executable, "-m", "streamweir", "serve", "-c", str(path), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = list(itertools.takewhile(lambda line: "listening on" not in line, process.stderr))
+        process.terminate()
+    assert any("no guard reads the text of open" in line for line in said) == bool(guard)

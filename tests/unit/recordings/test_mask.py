@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from streamweir.dialects import BUILTIN
 from streamweir.events import Delta, End, Note, Numbered, ToolCallDelta, UsageUpdate
-from streamweir.guard import engine
 from streamweir.recordings.held import MAX_HELD
 from streamweir.wire.frames import MAX_EVENT
 from streamweir.wire.sse import encode_event
@@ -346,14 +345,8 @@ def test_a_reading_that_waits_is_bounded() -> None:
     assert found["content", 0] == "some words of prose. " * 12_000
 
 
-def test_a_guard_that_fails_shows_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Any, text: str) -> str:
-        if "6" in text:
-            raise RuntimeError("a mistake")
-        return original(self, text)
-
-    original = engine.Scan.push
-    monkeypatch.setattr(engine.Scan, "push", broken)
+@pytest.mark.usefixtures("failing_guard")
+def test_a_guard_that_fails_shows_nothing_more() -> None:
     for dialect in BUILTIN:
         data = body(dialect, [Delta(char) for char in "It is 123-45-6789, you know."], completed())
         (out,) = masked(dialect, [data])

@@ -25,6 +25,18 @@ def test_times_count_from_the_call() -> None:
     assert end.sections["chunks"] == 3
 
 
+def test_an_end_that_is_measured_again_is_measured_the_same() -> None:
+    """As where the upstream's end and the guard's own come in one read."""
+    stage = Measure(0.0)
+    for n in range(30):
+        stage([Delta("a")] * (1 + n % 3), 0.1 * n)
+    first, second = End("completed"), End("blocked")
+    stage((first,), 5.0)
+    stage((second,), 5.0)
+    assert first.sections == second.sections
+    assert stage._classes[0] == 30
+
+
 def test_memory_is_bounded() -> None:
     stage = Measure(0.0)
     for n in range(20_000):
