@@ -21,6 +21,7 @@ from streamweir.tables import (
     Duration,
     GuardTable,
     KeyTable,
+    LiveTable,
     ProfileTable,
     RecordsTable,
     ServerTable,
@@ -32,6 +33,9 @@ LIMITS = ("connect", "first_token_timeout", "idle_timeout", "inactivity_timeout"
 MIN_HEARTBEAT = 0.1
 """Seconds. More often, heartbeats would be traffic of their own."""
 
+MIN_LOGS = 1024 * 1024
+"""Bytes. With less, a few long replies could not be resumed."""
+
 GUARD_MODES = ("redact", "block", "observe", "off")
 """Guards that need no table: the default recognisers in that mode, or none."""
 
@@ -39,7 +43,7 @@ DEFAULT_GUARD = "redact"
 """The proxy's guard for a profile that names none: what leaves unread must have been chosen by name."""
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-RESERVED = ("live", "webhooks", "vectors")
+RESERVED = ("webhooks", "vectors")
 """Sections that the interface names and this version does not have yet."""
 
 
@@ -83,6 +87,8 @@ def load_text(text: str, where: str = FILE) -> Config:
     for name, guard in config.guards.items():
         _check_guard(name, guard, f"{where}: guards.{name}")
     _check_server(config, f"{where}: server")
+    if config.live.limit < MIN_LOGS:
+        raise ConfigError(f"{where}: live.limit is {config.live.limit}: give bytes, at least {MIN_LOGS}")
     return config
 
 
@@ -104,6 +110,7 @@ def _check_server(config: Config, where: str) -> None:
     seconds(server.commit_after, f"{where}.commit_after")
     if seconds(server.heartbeat, f"{where}.heartbeat") < MIN_HEARTBEAT:
         raise ConfigError(f"{where}.heartbeat is {server.heartbeat!r}: it must be at least {MIN_HEARTBEAT} s")
+    seconds(server.resume_window, f"{where}.resume_window")
     if (server.tls_cert is None) != (server.tls_key is None):
         raise ConfigError(f"{where}: tls_cert and tls_key belong together: give both, or none")
     names: set[str] = set()
@@ -185,7 +192,7 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
                 if isinstance(entry, dict):
                     _known_keys(cast("dict[str, Any]", entry), table, where, f"{key}.{name}.")
         elif isinstance(value, dict) and not path:
-            inner = ServerTable if key == "server" else RecordsTable
+            inner = SECTIONS.get(key, RecordsTable)
             _known_keys(cast("dict[str, Any]", value), inner, where, f"{key}.")
         elif key == "keys" and isinstance(value, list):
             entries: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
@@ -196,6 +203,9 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
 
 TABLES: dict[str, type[msgspec.Struct]] = {"upstreams": UpstreamTable, "profiles": ProfileTable, "guards": GuardTable}
 """Sections that hold tables by name."""
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "records": RecordsTable}
+"""Sections that are one table."""
 
 
 def _named(tree: Mapping[str, Any]) -> str | None:

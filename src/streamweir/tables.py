@@ -127,7 +127,15 @@ class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tls_key: str | None = None
     commit_after: Duration = 10.0
     heartbeat: Duration = 15.0
+    resume_window: Duration = 60.0
     body_limit: int = 4 * 1024 * 1024
+
+
+class LiveTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[live]`: what streams share while they live. `limit` is in bytes, of the logs from which streams are resumed."""
+
+    url: Literal["memory://"] = "memory://"
+    limit: int = 256 * 1024 * 1024
 
 
 class RecordsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -143,4 +151,5 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     profiles: dict[str, ProfileTable] = {}
     guards: dict[str, GuardTable] = {}
     server: ServerTable = msgspec.field(default_factory=ServerTable)
+    live: LiveTable = msgspec.field(default_factory=LiveTable)
     records: RecordsTable = msgspec.field(default_factory=RecordsTable)

@@ -33,16 +33,22 @@ class Call(msgspec.Struct):
 class AiSdk:
     """Released events of one stream to the SSE bytes of a UI message stream."""
 
-    __slots__ = ("_calls", "_count", "_message_id", "_open", "_text")
+    __slots__ = ("_calls", "_count", "_message_id", "_next", "_open", "_text")
 
-    def __init__(self, *, message_id: str) -> None:
+    def __init__(self, *, message_id: str, numbered: bool = False) -> None:
+        """`numbered` gives each part an `id:`, by which a stream is resumed."""
         self._message_id = message_id
+        self._next = 0 if numbered else None
         self._open: str | None = None
         self._count = 0
         self._text = b""
         self._calls: dict[int, Call] = {}
 
     def __call__(self, events: Sequence[Released]) -> bytes:
+        return b"".join(self.frames(events))
+
+    def frames(self, events: Sequence[Released]) -> list[bytes]:
+        """The same, an entry for each part."""
         out: list[bytes] = []
         for event in events:
             match event:
@@ -65,7 +71,10 @@ class AiSdk:
                     self._end(event, out)
                 case _:
                     pass
-        return b"".join(out)
+        if self._next is not None:
+            out = [b"id: %d\n%b" % (seq, part) for seq, part in enumerate(out, self._next)]
+            self._next += len(out)
+        return out
 
     def _begin(self, channel: str, kind: str, out: list[bytes]) -> None:
         self._close(out)

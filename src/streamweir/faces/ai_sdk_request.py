@@ -15,10 +15,14 @@ OWN = ("id", "trigger", "messageId")
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """The request, and the id of the assistant's message that the answer goes on with, where there is one."""
+    """The request, and the id of the assistant's message that the answer goes on with, where there is one.
+
+    `chat` names the chat, by which its reply is found again; none where `resumable` is false.
+    """
 
     wanted: Wanted
     continues: str | None
+    chat: str | None = None
 
 
 def read_request(body: bytes) -> Asked:
@@ -32,6 +36,7 @@ def read_request(body: bytes) -> Asked:
         if not isinstance(message, dict):
             raise RequestError(f"messages[{number}] is no object")
         messages += _messages(cast("dict[str, Any]", message), number)
+    chat = found.get("id") if found.pop("resumable", True) is not False else None
     last = cast("dict[str, Any]", listed(given)[-1])
     for key in OWN:
         found.pop(key, None)
@@ -40,7 +45,8 @@ def read_request(body: bytes) -> Asked:
     }
     known["stop"] = stops(found.pop("stop", ()))
     wanted = wanted_of({"profile": None, **known, "messages": messages, "passthrough": found}, "profile")
-    return Asked(wanted, str(last["id"]) if last.get("role") == "assistant" and last.get("id") else None)
+    continues = str(last["id"]) if last.get("role") == "assistant" and last.get("id") else None
+    return Asked(wanted, continues, chat if isinstance(chat, str) and chat else None)
 
 
 def _messages(message: dict[str, Any], number: int) -> list[Message]:

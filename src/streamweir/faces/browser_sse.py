@@ -26,6 +26,10 @@ class BrowserSse:
         self._seq = 0
 
     def __call__(self, events: Sequence[Released]) -> bytes:
+        return b"".join(self.frames(events))
+
+    def frames(self, events: Sequence[Released]) -> list[bytes]:
+        """The same, an entry for each `id`."""
         out: list[bytes] = []
         for event in events:
             if type(event) is Text:
@@ -38,7 +42,7 @@ class BrowserSse:
             elif type(event) is Ended or type(event) is Joint or type(event) is Restarted:
                 out.append(b"id: %d\ndata: %b\n\n" % (self._seq, _json(shown(event))))
                 self._seq += 1
-        return b"".join(out)
+        return out
 
 
 def shown(event: Ended | Joint | Restarted) -> dict[str, object]:

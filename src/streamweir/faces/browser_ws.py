@@ -32,15 +32,16 @@ HEARTBEAT = encode_message(b'{"type":"ping"}')
 PONG = encode_message(b'{"type":"pong"}')
 
 
-class InitPayload(BrowserPrompt, rename={"model_id": "modelId"}):
+class InitPayload(BrowserPrompt, rename={"model_id": "modelId", "idempotency_key": "idempotencyKey"}):
     """What is asked for; `modelId` names a profile. Unknown keys are ignored."""
 
     model_id: str = ""
     ticket: str | None = None
+    idempotency_key: str | None = None
 
 
 class ClientMessage(msgspec.Struct):
-    """A message of a client: `init`, `cancel`, `ping` or `pong`."""
+    """A message of a client: `init`, `resume`, `cancel`, `ping` or `pong`."""
 
     type: str
     payload: msgspec.Raw = msgspec.Raw(b"{}")
@@ -51,12 +52,23 @@ class Init(msgspec.Struct, frozen=True):
 
     wanted: Wanted
     ticket: str | None
+    key: str | None = None
 
 
-Said = Init | Literal["cancel", "ping", "pong"]
+class Resume(msgspec.Struct, frozen=True, rename="camel"):
+    """A client's `resume`: the stream, the last position that it has, and the capability that came with the stream."""
+
+    stream_id: str
+    after: int = -1
+    cap: str | None = None
+    ticket: str | None = None
+
+
+Said = Init | Resume | Literal["cancel", "ping", "pong"]
 
 _message = msgspec.json.Decoder(ClientMessage)
 _payload = msgspec.json.Decoder(InitPayload)
+_resume = msgspec.json.Decoder(Resume)
 
 
 def read_message(text: str | bytes) -> Said:
@@ -67,22 +79,25 @@ def read_message(text: str | bytes) -> Said:
         raise RequestError(f"not a message of this protocol: {error}", code="invalid_handshake") from None
     if said.type in ("cancel", "ping", "pong"):
         return cast("Said", said.type)
-    if said.type != "init":
+    if said.type not in ("init", "resume"):
         raise RequestError(
-            f"type is {said.type[:40]!r}: it must be one of init, cancel, ping, pong", code="invalid_handshake"
+            f"type is {said.type[:40]!r}: it must be one of init, resume, cancel, ping, pong", code="invalid_handshake"
         )
     try:
+        if said.type == "resume":
+            return _resume.decode(said.payload)
         asked = _payload.decode(said.payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"payload: {error}", code="invalid_request") from None
     if not asked.model_id or not asked.messages:
         raise RequestError("payload: modelId and messages are required", code="invalid_request")
-    return Init(asked.wanted(asked.model_id), asked.ticket)
+    return Init(asked.wanted(asked.model_id), asked.ticket, asked.idempotency_key)
 
 
-def acknowledgement(*, tokens: int, model: str, stream_id: str) -> bytes:
+def acknowledgement(*, tokens: int, model: str, stream_id: str, capability: str) -> bytes:
     """The frame that answers an `init` which is taken; `tokens` counts the prompt's."""
-    return _frame({"type": "handshake_ack", "tokenCount": tokens, "modelId": model, "streamId": stream_id})
+    ids = {"tokenCount": tokens, "modelId": model, "streamId": stream_id, "cap": capability}
+    return _frame({"type": "handshake_ack", **ids})
 
 
 def refusal(code: str, message: str, detail: str | None = None) -> bytes:
@@ -103,6 +118,10 @@ class BrowserWs:
         self._index = 0
 
     def __call__(self, events: Sequence[Released]) -> bytes:
+        return b"".join(self.frames(events))
+
+    def frames(self, events: Sequence[Released]) -> list[bytes]:
+        """The same, an entry for each `seq`."""
         out: list[bytes] = []
         chunks = self._chunks
         for event in events:
@@ -119,7 +138,7 @@ class BrowserWs:
                 for chunk in chunks.of(event):
                     self._chunk(chunk, out)
                 self._index += type(event) is Text
-        return b"".join(out)
+        return out
 
     def _chunk(self, chunk: bytes, out: list[bytes]) -> None:
         out.append(encode_message(b'{"type":"chunk","seq":%d,"index":%d,"data":%b}' % (self._seq, self._index, chunk)))

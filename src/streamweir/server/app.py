@@ -7,21 +7,28 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from streamweir.server.asyncapi import asyncapi
+from streamweir.server.chat_routes import chat, chat_again, chat_cancel
 from streamweir.server.gate import gate
 from streamweir.server.openapi import openapi
 from streamweir.server.pages import console, healthz, static, to_console, version
-from streamweir.server.routes import browser_stream, chat, chat_completions, models, responses
+from streamweir.server.routes import browser_stream, chat_completions, models, responses
 from streamweir.server.shared import SHARED, Shared
 from streamweir.server.sockets import websocket
+from streamweir.server.stream_routes import cancel, create, read
 from streamweir.server.ticket_route import tickets
 
 ROUTES = (
     web.post("/api/llm/stream", browser_stream),
+    web.post("/api/llm/streams", create),
+    web.get("/api/llm/streams/{id}", read, allow_head=False),
+    web.delete("/api/llm/streams/{id}", cancel),
     web.get("/ws", websocket),
     web.post("/v1/chat/completions", chat_completions),
     web.post("/v1/responses", responses),
     web.get("/v1/models", models),
     web.post("/api/chat", chat),
+    web.get("/api/chat/{id}/stream", chat_again, allow_head=False),
+    web.delete("/api/chat/{id}/stream", chat_cancel),
     web.post("/api/llm/tickets", tickets),
     web.get("/openapi.json", openapi),
     web.get("/asyncapi.json", asyncapi),

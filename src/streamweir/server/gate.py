@@ -21,6 +21,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN: Final = ("/healthz", "/version", "/openapi.json", "/asyncapi.json", "/static/", "/console")
 """What everybody may see: it says nothing of any stream."""
 
+CAPABLE: Final = "/api/llm/streams/"
+"""Where a stream's own capability stands for a key: an EventSource can send nothing else."""
+
 KEY_PROTOCOL: Final = "streamweir.key."
 TICKET_PROTOCOL: Final = "streamweir.ticket."
 
@@ -109,7 +112,8 @@ def _who(request: web.Request, serving: Serving) -> Who:
     ticket = ticket_of(request)
     if ticket is not None:
         return use_ticket(request, ticket)
-    if request.path == "/ws":
+    if request.path == "/ws" or (request.path.startswith(CAPABLE) and "cap" in request.query):
+        # the one shows a ticket in its first message, the other what opens a single stream
         return NOBODY
     raise Problem(
         401, "key_missing", "an API key is needed: Authorization: Bearer, X-API-Key, or a ticket from a page's server"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from streamweir.errors import ConfigError
 
-METHODS: Final = "GET, POST"
+METHODS: Final = "GET, POST, DELETE"
 EXPOSED: Final = "X-Request-Id, ININ-Correlation-Id, Retry-After"
 MAX_AGE: Final = "600"
 """Seconds for which a browser need not ask again; browsers cap it themselves."""

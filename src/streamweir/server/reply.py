@@ -70,6 +70,12 @@ class StreamReply(web.StreamResponse):
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
         self._transport.write(data)
 
+    def abort(self) -> None:
+        """Cut the connection: what was sent must not look ended."""
+        self._finished = True
+        if self._transport is not None:
+            self._transport.abort()
+
     async def drained(self) -> None:
         """Wait until the client has read enough."""
         if self._writer is not None:

@@ -10,8 +10,7 @@ import msgspec
 from aiohttp import web
 
 from streamweir.client.opening import Opening
-from streamweir.faces import ai_sdk_request, browser_sse, openai_completion, responses_request
-from streamweir.faces.ai_sdk import HEADERS, AiSdk
+from streamweir.faces import browser_sse, openai_completion, responses_request
 from streamweir.faces.browser_sse import BrowserSse
 from streamweir.faces.openai_chat import OpenAIChat
 from streamweir.faces.openai_responses import OpenAIResponses, answer
@@ -45,13 +44,6 @@ async def responses(request: web.Request) -> web.StreamResponse:
         return await stream(request, opening, face)
     events, opened = await gather(request, opening)
     return _json(*answer(events, face), id_headers(opened))
-
-
-async def chat(request: web.Request) -> web.StreamResponse:
-    """`POST /api/chat`: the AI SDK's UI message stream."""
-    asked = ai_sdk_request.read_request(await request.read())
-    opening = await opening_of(request, asked.wanted, withdraw=False)
-    return await stream(request, opening, AiSdk(message_id=asked.continues or f"msg-{request_id_of(request)}"), HEADERS)
 
 
 async def models(request: web.Request) -> web.Response:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
@@ -16,8 +18,11 @@ from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.config import seconds
+from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
+from streamweir.live.memory import MemoryLogs
 from streamweir.report import Report
+from streamweir.resumption.directory import Directory
 from streamweir.server.forwarded import Seen, networks_of, seen
 from streamweir.server.keys import ANYONE, Keyring, Who
 from streamweir.server.origins import checked_origins, cors_headers
@@ -25,11 +30,17 @@ from streamweir.server.profiles import Profiles
 from streamweir.server.tickets import Tickets
 from streamweir.tables import Config
 
+if TYPE_CHECKING:
+    from streamweir.server.resumable import Resumable
+
 MAX_REQUEST_ID: Final = 128
 """Characters of a client's X-Request-Id; it goes into logs and upstream headers, so it is short and printable."""
 
 LONG_PROMPT: Final = 4_000
 """Characters of a request from which on it is read in a thread: a guard takes 0.07 s for so many of the worst kind."""
+
+LOGS_FULL: Final = 5.0
+"""Seconds after which a stream may be asked for again where the logs are full: replies end all the time."""
 
 READERS: Final = 2
 """Long requests that are read at a time, of all streams: each takes the loop's time, and a thread that others need."""
@@ -53,6 +64,7 @@ class Serving:
         self.trusted = networks_of(server.trusted_proxies, "server.trusted_proxies")
         self.commit_after = seconds(server.commit_after, "server.commit_after")
         self.heartbeat = seconds(server.heartbeat, "server.heartbeat")
+        self.resume_window = seconds(server.resume_window, "server.resume_window")
         self.profiles: Profiles = Profiles(config, environ, pool, before.profiles if before is not None else None)
 
 
@@ -63,7 +75,10 @@ class Shared:
         self.wheel = Wheel()
         self.pool = Pool()
         self.tickets = Tickets()
-        self.live: set[Carrier[bytes]] = set()
+        self.live: set[Carrier[Any]] = set()
+        self.logs = MemoryLogs(config.live.limit)
+        self.streams: Directory[Resumable] = Directory()
+        self._making: dict[tuple[str | None, str], asyncio.Event] = {}
         self.told = told
         self.body_limit = config.server.body_limit
         self.readers = asyncio.Semaphore(READERS)
@@ -91,6 +106,38 @@ class Shared:
         for carrier in list(self.live):
             carrier.end("draining")
 
+    def make_room(self) -> None:
+        """Forget streams that have ended and that nobody reads, where the logs are full."""
+        for stream in self.streams.all():
+            if not self.logs.full:
+                break
+            if stream.forgettable:
+                stream.forget()
+
+    def room_for_a_log(self) -> None:
+        """See that another stream can be kept. Raises Problem."""
+        if self.logs.full:
+            self.make_room()
+        if self.logs.full:
+            problem = Problem(503, "logs_full", "too many streams wait to be read here: ask again later")
+            problem.retry_after = LOGS_FULL
+            raise problem
+
+    @asynccontextmanager
+    async def making(self, owner: str | None, key: str | None) -> AsyncGenerator[None]:
+        """One at a time of the requests that bear the same idempotency key."""
+        if key is None:
+            yield
+            return
+        while (before := self._making.get((owner, key))) is not None:
+            await before.wait()
+        made = self._making[owner, key] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._making[owner, key]
+            made.set()
+
     def tell(self, report: Report | None, request: web.Request) -> None:
         """A stream has ended."""
         if self.told is not None and report is not None:
@@ -105,6 +152,11 @@ BEGUN: Final = web.RequestKey("begun", bool)
 
 WHO: Final = web.RequestKey("who", Who)
 """Absent where no keys are configured."""
+
+
+def new_capability() -> str:
+    """128 bits that open one stream to whoever has them."""
+    return secrets.token_urlsafe(16)
 
 
 def request_id_of(request: web.Request) -> str:

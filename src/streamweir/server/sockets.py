@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from hashlib import sha256
 from typing import Final
 
 import msgspec
 from aiohttp import WSMsgType, web
 
-from streamweir.client.aio.carrier import Carrier
-from streamweir.client.aio.upstream import UpstreamClient
 from streamweir.client.exchange import Exchange
 from streamweir.client.opening import Opening
 from streamweir.errors import ContextWindowExceeded, RequestError, StreamweirError
 from streamweir.faces import browser_ws
-from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init
+from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init, Resume
 from streamweir.faces.problems import Problem
-from streamweir.relay import Relay
+from streamweir.resumption.directory import Made
+from streamweir.resumption.log import Trimmed
 from streamweir.server.gate import still, use_ticket
 from streamweir.server.keys import NOBODY, Who
 from streamweir.server.reply import HIGH_WATER
-from streamweir.server.shared import SHARED, answer_headers, opening_of, who_of
-from streamweir.server.streams import opened_or_told, refused
+from streamweir.server.resumable import Resumable
+from streamweir.server.shared import SHARED, answer_headers, new_capability, opening_of, who_of
+from streamweir.server.stream_routes import checked, idempotency_key, made_before, unknown
 
 LOOK: Final = 0.05
 """Seconds between looks at a client that reads too slowly."""
@@ -59,12 +59,12 @@ async def websocket(request: web.Request) -> web.StreamResponse:
                 session.write(browser_ws.refusal("invalid_handshake", "", "messages are JSON texts, not binary"))
     finally:
         shared.wheel.remove(session)
-        await session.leave()
+        session.leave()
     return socket
 
 
 class Session:
-    """One connection: the stream that runs on it, and what its client may do."""
+    """One connection: the stream that is sent over it, and what its client may do."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
@@ -72,10 +72,9 @@ class Session:
         self._who = who_of(request)
         self._serving = self._shared.serving
         self._streams = 0
-        self._task: asyncio.Task[None] | None = None
-        self._carrier: Carrier[bytes] | None = None
-        self._slow = False
-        self._over = False
+        self._stream: Resumable | None = None
+        self.after = -1
+        self.stuck = False
         self._every = self._shared.serving.heartbeat
         self._beat_at = time.monotonic() + self._every
 
@@ -83,16 +82,17 @@ class Session:
 
     def due(self, now: float) -> float:
         """The next heartbeat; sooner where we wait for the client to read."""
-        return now + LOOK if self._slow else self._beat_at
+        return now + LOOK if self.stuck else self._beat_at
 
     def tick(self, now: float) -> None:
         """Beat, or see whether the client has read enough."""
         transport = self._request.transport
-        if self._slow:
+        if self.stuck:
             if transport is None or transport.get_write_buffer_size() <= HIGH_WATER:
-                self._slow = False
-                if self._carrier is not None:
-                    self._carrier.resume()
+                self.stuck = False
+                self.wake()
+                if self._stream is not None:
+                    self._stream.settle()
         elif now >= self._beat_at:
             self._beat_at = now + self._every
             self.write(HEARTBEAT)
@@ -106,26 +106,22 @@ class Session:
         except RequestError as error:
             self.write(browser_ws.refusal(error.code or "invalid_request", error.message, error.message))
             return
-        if isinstance(message, Init):
+        if isinstance(message, Init | Resume):
             await self._begin(message)
         elif message == "ping":
             self.write(PONG)
-        elif message == "cancel":
-            self._cancel()
+        elif message == "cancel" and self._stream is not None:
+            self._stream.end("client_gone")
 
-    async def _begin(self, init: Init) -> None:
-        if self._task is not None and not self._task.done() and not self._over:
+    async def _begin(self, asked: Init | Resume) -> None:
+        if self._stream is not None:
             self.write(browser_ws.refusal("busy", "a stream runs on this connection: cancel it, or wait for its end"))
             return
         try:
-            who = self._let_in(init)
-            opening = await opening_of(self._request, init.wanted, withdraw=True, who=who)
-            self._streams += 1
-            if self._streams > 1:
-                name = f"{opening.request.request_id}-{self._streams}"
-                rename(opening, name)
-            exchange: Exchange = opening.source.exchange
-            count = exchange.prompt_tokens(opening)
+            if isinstance(asked, Resume):
+                self._again(asked)
+            else:
+                await self._init(asked)
         except ContextWindowExceeded as error:
             text = f"Context window exceeded: {error.tokens} > {error.limit}"
             self.write(browser_ws.refusal("context_window_exceeded", text, error.message))
@@ -138,13 +134,67 @@ class Session:
             self.write(browser_ws.refusal(problem.code, problem.message))
         except StreamweirError as error:
             self.write(browser_ws.refusal("handshake_failed", error.message))
-        else:
-            model, name = opening.profile or "", opening.request.request_id
-            self.write(browser_ws.acknowledgement(tokens=count, model=model, stream_id=name))
-            self._over, self._carrier = False, None
-            self._task = asyncio.get_running_loop().create_task(self._stream(opening, model))
 
-    def _let_in(self, init: Init) -> Who:
+    async def _init(self, init: Init) -> None:
+        shared = self._shared
+        who = self._let_in(init.ticket)
+        key = idempotency_key(init.key)
+        digest = sha256(msgspec.json.encode(init.wanted)).digest()
+        async with shared.making(who.name, key):
+            made = made_before(self._request, who.name, key, digest)
+            if made is not None:
+                self._acknowledge(self._found(made.id, who.name, made.capability))
+                return
+            opening = await opening_of(self._request, init.wanted, withdraw=True, who=who)
+            shared.room_for_a_log()
+            self._name(opening)
+            exchange: Exchange = opening.source.exchange
+            count = exchange.prompt_tokens(opening)
+            name, model, capability = opening.request.request_id, opening.profile or "", new_capability()
+            if key is not None:
+                shared.streams.remember(who.name, key, Made(digest, name, capability, time.monotonic()))
+            face = BrowserWs(id=f"chatcmpl-{name}", model=model, created=int(opening.started_at))
+            stream = Resumable(
+                self._request, opening, face.frames, id=name, owner=who.name, capability=capability, wire="ws"
+            )
+            stream.acknowledged = browser_ws.acknowledgement(
+                tokens=count, model=model, stream_id=name, capability=capability
+            )
+        self._acknowledge(stream)
+
+    def _name(self, opening: Opening) -> None:
+        """Give a stream an id of its own: several run on one connection, and a client may name its requests alike."""
+        self._streams += 1
+        given = name = opening.request.request_id
+        number = self._streams
+        while number > 1 or name in self._shared.streams:
+            name = f"{given}-{number}"
+            if name not in self._shared.streams:
+                break
+            number += 1
+        if name != given:
+            for one in (opening, *opening.others):
+                one.request = msgspec.structs.replace(one.request, request_id=name)
+
+    def _acknowledge(self, stream: Resumable) -> None:
+        self.write(stream.acknowledged)
+        self._send(stream, -1)
+
+    def _again(self, asked: Resume) -> None:
+        """Go on with a stream that another connection began."""
+        who = NOBODY if asked.cap is not None else self._let_in(asked.ticket)
+        stream = self._found(asked.stream_id, who.name, asked.cap)
+        after = checked(stream, asked.after)
+        # behind the end: the last message once more, so that nobody waits for it
+        self._send(stream, min(after, stream.log.next - 2) if stream.over else after)
+
+    def _found(self, id: str, owner: str | None, capability: str | None) -> Resumable:
+        stream = self._shared.streams.find(id, owner, capability)
+        if stream is None or stream.wire != "ws":
+            raise unknown()
+        return stream
+
+    def _let_in(self, ticket: str | None) -> Who:
         serving = self._shared.serving
         if serving is not self._serving:
             # the configuration was reloaded: a key may have gone, or the first may have come
@@ -152,20 +202,37 @@ class Session:
             self._who = still(self._request, self._who, serving)
         if self._who is not NOBODY:
             return self._who
-        if init.ticket is None:
+        if ticket is None:
             raise Problem(401, "key_missing", "an API key or a ticket is needed to ask here")
-        self._who = use_ticket(self._request, init.ticket)
+        self._who = use_ticket(self._request, ticket)
         return self._who
 
-    def _cancel(self) -> None:
-        """The client wants no more. What ends the stream says so to it."""
-        if self._carrier is not None:
-            self._carrier.end("client_gone")
-        elif self._task is not None:
-            # behind its first step, before which nothing of it would run that says how it ended
-            asyncio.get_running_loop().call_soon(self._task.cancel)
-
     # -- what it gets ----------------------------------------------------------------------------------
+
+    def _send(self, stream: Resumable, after: int) -> None:
+        self._stream, self.after = stream, after
+        stream.listen(self)
+
+    def wake(self) -> None:
+        """Send what is new in the stream's log, as far as the client reads."""
+        while (stream := self._stream) is not None and not self.stuck:
+            try:
+                entries = stream.log.read(self.after, HIGH_WATER)
+            except Trimmed:
+                # it read so slowly that its place is gone: cut off, so that it does not look as if it went on
+                self.leave()
+                if self._request.transport is not None:
+                    self._request.transport.abort()
+                return
+            if not entries:
+                return
+            self.after += len(entries)
+            last = stream.over and self.after + 1 == stream.log.next
+            self.write(b"".join(entries))
+            if last:
+                stream.delivered = True
+                # from here on another may be asked for
+                self.leave()
 
     def write(self, frames: bytes) -> None:
         """Write whole frames."""
@@ -176,72 +243,14 @@ class Session:
         if transport.get_write_buffer_size() > TOO_MUCH:
             # a stream stops at HIGH_WATER: these are answers to messages of a client that reads none of them
             transport.abort()
-        elif not self._slow and transport.get_write_buffer_size() > HIGH_WATER and self._carrier is not None:
-            self._slow = True
-            self._carrier.pause()
+        elif not self.stuck and transport.get_write_buffer_size() > HIGH_WATER and self._stream is not None:
+            self.stuck = True
             # sooner than it was to come by
             self._shared.wheel.add(self)
 
-    async def leave(self) -> None:
-        """The connection is over."""
-        if self._carrier is not None:
-            self._carrier.end("client_gone")
-        if self._task is not None and not self._task.done():
-            await asyncio.sleep(0)
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    async def _stream(self, opening: Opening, model: str) -> None:
-        shared = self._shared
-        encode = BrowserWs(id=f"chatcmpl-{opening.request.request_id}", model=model, created=int(opening.started_at))
-        running: Relay[bytes] | None = None
-        carrier: Carrier[bytes] | None = None
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        try:
-            opened = await opened_or_told(shared, self._request, opening)
-            source: UpstreamClient = opened.source
-            relay, first = source.relay(opened, encode)
-            running = relay
-            self.write(first)
-            if relay.done:
-                return
-
-            def take(out: bytes) -> None:
-                self.write(out)
-                if relay.done and not over.done():
-                    # from here on another may be asked for, though this task has not woken yet
-                    self._over = True
-                    over.set_result(None)
-
-            carrier = self._carrier = Carrier(source, shared.wheel, opened, relay, take)
-            shared.live.add(carrier)
-            carrier.begin()
-            if not relay.done:
-                await over
-        except RequestError as error:
-            self.write(refused(opening, error, encode))
-        except asyncio.CancelledError:
-            # cancelled before there was a stream: its end is the client's to see all the same
-            if running is None:
-                latest = opening.latest
-                ended, _ = latest.source.relay(latest, encode)
-                self.write(ended.end("client_gone", time.monotonic()))
-        except BaseException:
-            # a mistake of our own: a stream that has no end must not look as if it went on
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise
-        finally:
-            if carrier is not None:
-                shared.live.discard(carrier)
-                carrier.end("client_gone")
-            shared.tell(running.report if running is not None else None, self._request)
-            if self._carrier is carrier:
-                self._carrier = None
-                self._slow = False
-
-
-def rename(opening: Opening, name: str) -> None:
-    """Give a stream an id of its own: several run on one connection, one behind the other."""
-    for one in (opening, *opening.others):
-        one.request = msgspec.structs.replace(one.request, request_id=name)
+    def leave(self) -> None:
+        """The client is sent its stream no more: it has ended, or the connection is over."""
+        stream, self._stream = self._stream, None
+        self.stuck = False
+        if stream is not None:
+            stream.leave(self)

@@ -1,0 +1,1 @@
+"""What streams share while they live."""

@@ -1,0 +1,53 @@
+"""The logs of this process's streams, in memory and under a bound of bytes. No input or output."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamweir.resumption.log import Append, Log
+
+EACH: Final = 4 * 1024 * 1024
+"""Bytes of one stream's log: a reply of 16,000 tokens over the WebSocket, whose frames are the largest."""
+
+ALL: Final = 256 * 1024 * 1024
+"""Bytes of all logs."""
+
+TIGHT: Final = 64 * 1024
+"""Bytes of one stream's log while all of them are over their bound: enough to come back behind a broken connection."""
+
+
+class MemoryLogs:
+    """Counts what its logs keep. Over the bound new streams are refused, and those that run keep less."""
+
+    __slots__ = ("_limit", "size")
+
+    def __init__(self, limit: int = ALL) -> None:
+        self._limit = limit
+        self.size = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the bound is reached."""
+        return self.size >= self._limit
+
+    @property
+    def each(self) -> int:
+        """Bytes that one log may keep now."""
+        return TIGHT if self.full else min(EACH, self._limit)
+
+    def append(self, log: Log, append: Append, now: float) -> int:
+        """Keep entries; the next position. Raises LogError."""
+        before = log.size
+        next = log.append(append, now)
+        self.size += log.size - before
+        return next
+
+    def trim(self, log: Log, upto: int) -> None:
+        """Forget what every reader that matters has, where the log is too large."""
+        before = log.size
+        log.trim(upto, self.each)
+        self.size += log.size - before
+
+    def forget(self, log: Log) -> None:
+        """The log is gone."""
+        self.size -= log.size

@@ -1,0 +1,1 @@
+"""Streams that outlive a connection: positions, the log of what was released, and who may read it. Pure."""

@@ -1,0 +1,135 @@
+"""The log of one stream: what was released, by position, with its end. Pure; a store keeps many of them.
+
+    epoch = log.take_over(now)                      # a producer begins, or goes on in the place of one that is gone
+    log.append(Append(epoch, 0, (b"…",)), now)      # before anything of it is sent
+    log.read(after=-1)                              # everything from there on
+    log.append(Append(epoch, 7, (b"…",), last=True), now)
+
+Whatever happens between a producer and its log, positions stay dense: an entry that is there already is passed over,
+one that would leave a hole is refused, and a producer whose place was taken is refused for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+LEASE: Final = 15.0
+"""Seconds without a word of its producer after which a stream may be taken over; a producer says something every 5."""
+
+OVERHEAD: Final = 48
+"""Bytes that an entry takes beside its own: what Python needs for it."""
+
+
+class LogError(Exception):
+    """An append or a read that the log does not take."""
+
+
+class Fenced(LogError):
+    """Another producer took over: whoever gets this produces nothing more, whatever it still has."""
+
+
+class Held(LogError):
+    """The stream has a producer that is heard of."""
+
+
+class Hole(LogError):
+    """An append that leaves positions out: send again what came before it."""
+
+
+class Closed(LogError):
+    """The stream has ended."""
+
+
+class Trimmed(LogError):
+    """Entries behind the position that is asked for are kept no more."""
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Entries from position `first` on, by the producer of `epoch`. `last`: the last of them ends the stream."""
+
+    epoch: int
+    first: int
+    entries: Sequence[bytes]
+    last: bool = False
+
+
+class Log:
+    """See the module's docstring. `size` is in bytes, of what is kept."""
+
+    __slots__ = ("_entries", "_first", "ended", "epoch", "heard_at", "size")
+
+    def __init__(self) -> None:
+        self._entries: list[bytes] = []
+        self._first = 0
+        self.epoch = 0
+        self.heard_at = float("-inf")
+        self.size = 0
+        self.ended = False
+
+    @property
+    def next(self) -> int:
+        """The position of the next entry: one more than the last one's."""
+        return self._first + len(self._entries)
+
+    @property
+    def first(self) -> int:
+        """The position of the first entry that is kept."""
+        return self._first
+
+    def take_over(self, now: float) -> int:
+        """Begin to produce; the epoch of whoever does. Raises Held where somebody is at it, Closed behind the end."""
+        if self.ended:
+            raise Closed
+        if now - self.heard_at < LEASE:
+            raise Held
+        self.epoch += 1
+        self.heard_at = now
+        return self.epoch
+
+    def beat(self, epoch: int, now: float) -> None:
+        """The producer lives, though it has nothing to say. Raises Fenced."""
+        if epoch != self.epoch:
+            raise Fenced
+        self.heard_at = now
+
+    def append(self, append: Append, now: float) -> int:
+        """Keep entries; the next position. Entries that are there already are passed over. Raises LogError."""
+        if append.epoch != self.epoch:
+            raise Fenced
+        self.heard_at = now
+        if append.first > self.next:
+            raise Hole
+        new = append.entries[self.next - append.first :]
+        if self.ended:
+            if new:
+                raise Closed
+            return self.next
+        self._entries += new
+        self.size += sum(map(len, new)) + OVERHEAD * len(new)
+        self.ended = append.last
+        return self.next
+
+    def read(self, after: int, most: int = 1 << 62) -> Sequence[bytes]:
+        """The entries behind a position, at least one where there is one, up to about `most` bytes. Raises Trimmed."""
+        start = after + 1 - self._first
+        if start < 0:
+            raise Trimmed
+        if most > self.size:
+            return self._entries[start:]
+        stop, size = start, 0
+        while stop < len(self._entries) and size < most:
+            size += len(self._entries[stop])
+            stop += 1
+        return self._entries[start:stop]
+
+    def trim(self, upto: int, limit: int) -> None:
+        """Forget entries up to a position, oldest first, until the log takes at most `limit` bytes."""
+        count = 0
+        while count < len(self._entries) and self._first + count <= upto and self.size > limit:
+            self.size -= len(self._entries[count]) + OVERHEAD
+            count += 1
+        del self._entries[:count]
+        self._first += count

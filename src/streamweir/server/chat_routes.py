@@ -1,0 +1,73 @@
+"""The AI SDK's chats: a reply on its way, which the chat finds again by its own id."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+from aiohttp import web
+
+from streamweir.faces import ai_sdk_request
+from streamweir.faces.ai_sdk import HEADERS, AiSdk
+from streamweir.server.attached import attach
+from streamweir.server.resumable import Resumable
+from streamweir.server.shared import SHARED, new_capability, opening_of, request_id_of, who_of
+from streamweir.server.stream_routes import checked, position_of
+from streamweir.server.streams import id_headers, stream
+
+
+async def chat(request: web.Request) -> web.StreamResponse:
+    """`POST /api/chat`: the AI SDK's UI message stream. One that names its chat goes on without its client."""
+    shared = request.app[SHARED]
+    asked = ai_sdk_request.read_request(await request.read())
+    opening = await opening_of(request, asked.wanted, withdraw=False)
+    message_id = asked.continues or f"msg-{request_id_of(request)}"
+    if asked.chat is None or not shared.serving.resume_window:
+        return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
+    shared.room_for_a_log()
+    frames = AiSdk(message_id=message_id, numbered=True).frames
+    kept = Resumable(
+        request,
+        opening,
+        frames,
+        id=str(uuid.uuid4()),
+        owner=who_of(request).name,
+        capability=new_capability(),
+        wire="ai-sdk",
+        chat=asked.chat,
+    )
+    headers = dict(HEADERS)
+    commit_at = opening.called_at + shared.serving.commit_after
+    opened = await asyncio.wait([kept.opened], timeout=max(0.0, commit_at - time.monotonic()))
+    if opened[0]:
+        latest = kept.opened.result()
+        if latest.error is not None:
+            kept.forget()
+            raise latest.error
+        headers |= id_headers(latest)
+    return await attach(request, kept, -1, headers=headers)
+
+
+async def chat_again(request: web.Request) -> web.StreamResponse:
+    """`GET /api/chat/{id}/stream`: the reply that is on its way in a chat, from its start or from behind a position."""
+    kept = _of_chat(request)
+    after = position_of(request)
+    if kept is None or (kept.delivered and after is None):
+        return web.Response(status=204)
+    after = checked(kept, after)
+    if kept.over and after + 1 >= kept.log.next:
+        return web.Response(status=204)
+    return await attach(request, kept, after, headers=HEADERS)
+
+
+async def chat_cancel(request: web.Request) -> web.Response:
+    """`DELETE /api/chat/{id}/stream`: the reply is not wanted any more."""
+    kept = _of_chat(request)
+    if kept is not None:
+        kept.end("client_gone")
+    return web.Response(status=204)
+
+
+def _of_chat(request: web.Request) -> Resumable | None:
+    return request.app[SHARED].streams.of_chat(who_of(request).name, request.match_info["id"])

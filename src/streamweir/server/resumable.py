@@ -1,0 +1,232 @@
+"""A stream that outlives its connections: it is carried into a log, and whoever listens is sent what the log has.
+
+The producer is woken by the upstream and never by a listener: what comes is kept first and sent then. One that nobody
+listens to ends when the resume window is over, and is forgotten when it has been over for as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, Protocol
+
+from aiohttp import web
+
+from streamweir.client.aio.carrier import Carrier
+from streamweir.client.aio.opening import open_first
+from streamweir.client.opening import Opening
+from streamweir.ending import Cause
+from streamweir.errors import RequestError, StreamFailed, StreamweirError
+from streamweir.events import Released
+from streamweir.relay import Relay
+from streamweir.resumption.log import Log
+from streamweir.resumption.positions import Producer
+from streamweir.server.shared import SHARED, Shared
+
+log = logging.getLogger("streamweir.server")
+
+Frames = list[bytes]
+"""What a face makes of released events, an entry for each position."""
+
+TO_ATTACH: Final = 10.0
+"""Seconds in which the first reader of a stream may come, however short the window is."""
+
+
+class Listener(Protocol):
+    """Who is sent a stream. `after` is the last position that it has, `stuck` says that it reads too slowly."""
+
+    after: int
+    stuck: bool
+
+    def wake(self) -> None:
+        """There is more in the log, or nothing more will be."""
+        ...
+
+
+class Resumable:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        opening: Opening,
+        frames: Callable[[Sequence[Released]], Frames],
+        *,
+        id: str,
+        owner: str | None,
+        capability: str,
+        wire: Literal["sse", "ws", "ai-sdk"],
+        chat: str | None = None,
+    ) -> None:
+        """Begin: the upstream is asked at once. `wire` names the face whose frames the log keeps."""
+        self.id = id
+        self.owner = owner
+        self.capability = capability
+        self.wire = wire
+        self.chat = chat
+        self.log = Log()
+        self.opened: asyncio.Future[Opening] = asyncio.get_running_loop().create_future()
+        """Resolved when the upstream took the request or refused it."""
+        self.acknowledged = b""
+        """What a WebSocket's client is told of it first."""
+        self.delivered = False
+        """Whether somebody was sent the end."""
+        self._request = request
+        self._shared: Shared = request.app[SHARED]
+        self._frames = frames
+        self._window = window = self._shared.serving.resume_window
+        now = time.monotonic()
+        self._until: float | None = now + max(window, TO_ATTACH)
+        self._producer = Producer(self.log.take_over(now))
+        self._listeners: set[Listener] = set()
+        self._carrier: Carrier[Frames] | None = None
+        self._relay: Relay[Frames] | None = None
+        self._held = False
+        self._task = asyncio.get_running_loop().create_task(self._open(opening))
+        self._cause: Cause = "client_gone"
+        self._shared.wheel.add(self)
+        self._shared.streams.keep(self)
+
+    # -- for those who listen --------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream has ended; its log is there for a while still."""
+        return self.log.ended
+
+    def listen(self, listener: Listener) -> None:
+        """Send this one too; it is woken at once."""
+        self._listeners.add(listener)
+        self._until = None
+        listener.wake()
+        self.settle()
+
+    def leave(self, listener: Listener) -> None:
+        """It listens no more."""
+        self._listeners.discard(listener)
+        if not self._listeners:
+            self._wait()
+            if not self._window and not self.over:
+                self.end("client_gone")
+        self.settle()
+
+    def settle(self) -> None:
+        """Read the upstream or hold it back: it follows the fastest of those who listen, or the log's own bound."""
+        logs = self._shared.logs
+        full = self.log.size > logs.each
+        if full and self._listeners:
+            logs.trim(self.log, max(one.after for one in self._listeners))
+        hold = all(one.stuck for one in self._listeners) if self._listeners else full
+        carrier = self._carrier
+        if carrier is None or self.over or hold == self._held:
+            return
+        self._held = hold
+        if hold:
+            carrier.pause()
+        else:
+            carrier.resume()
+
+    def end(self, cause: Cause) -> None:
+        """End the stream, whoever listens; one that has ended stays as it ended."""
+        self._cause = cause
+        if self._carrier is not None:
+            self._carrier.end(cause)
+        elif not self.over:
+            # behind its first step, before which nothing of it would run that says how it ended
+            asyncio.get_running_loop().call_soon(self._task.cancel)
+
+    # -- for the wheel ---------------------------------------------------------------------------------
+
+    def due(self, now: float) -> float:
+        """When the window is over."""
+        return float("inf") if self._until is None else self._until
+
+    def tick(self, now: float) -> None:
+        """Nobody came back within the window: cancel the stream, or forget one that has ended."""
+        if self._until is None or now < self._until:
+            return
+        if self.over:
+            self.forget()
+        else:
+            self._until = now + self._window
+            self.end("client_gone")
+
+    def forget(self) -> None:
+        """Keep nothing of it any more."""
+        self._shared.wheel.remove(self)
+        self._shared.streams.forget(self)
+        self._shared.logs.forget(self.log)
+
+    @property
+    def forgettable(self) -> bool:
+        """Whether it has ended and nobody is being sent it."""
+        return self.over and not self._listeners
+
+    def _wait(self) -> None:
+        self._until = time.monotonic() + self._window
+        # sooner than it was to come by
+        self._shared.wheel.add(self)
+
+    # -- the producer ----------------------------------------------------------------------------------
+
+    async def _open(self, opening: Opening) -> None:
+        try:
+            opened = await open_first(opening, opening.source)
+            relay = self._relay_of(opened)
+            if not relay.done:
+                self._carrier = Carrier(opened.source, self._shared.wheel, opened, relay, self._take)
+                self._shared.live.add(self._carrier)
+                self._carrier.begin()
+                self.settle()
+        except RequestError as error:
+            opened = self._refused(opening, error)
+        except asyncio.CancelledError:
+            opened = opening.latest
+            if opened.connection is not None:
+                opened.connection.abort()
+                opened.connection = None
+            self._take(self._relay_of(opened).end(self._cause, time.monotonic()))
+        except Exception as error:
+            # nobody awaits this task: a mistake of our own must end the stream, not hang it
+            log.exception("a stream failed before it began")
+            failed = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
+            opened = self._refused(opening.latest, failed)
+        if not self.opened.done():
+            self.opened.set_result(opened)
+
+    def _refused(self, opening: Opening, error: StreamweirError) -> Opening:
+        opening.error = error
+        self._relay_of(opening)
+        return opening
+
+    def _relay_of(self, opening: Opening) -> Relay[Frames]:
+        relay: Relay[Frames]
+        first: Frames
+        relay, first = opening.source.relay(opening, self._frames)
+        self._relay = relay
+        self._take(first)
+        return relay
+
+    def _take(self, entries: Frames) -> None:
+        """What one read of the upstream becomes: kept, then sent."""
+        relay = self._relay
+        last = relay is not None and relay.done
+        if self.log.ended or not (entries or last):
+            return
+        append = self._producer.offer(entries, last=last)
+        if self._shared.logs.full:
+            self._shared.make_room()
+        self._producer.acknowledged(self._shared.logs.append(self.log, append, time.monotonic()))
+        for listener in tuple(self._listeners):
+            listener.wake()
+        if last and relay is not None:
+            if self._carrier is not None:
+                self._shared.live.discard(self._carrier)
+            if self._until is not None:
+                # the window of what nobody saw end begins with its end
+                self._wait()
+            self._shared.tell(relay.report, self._request)
+        else:
+            self.settle()
