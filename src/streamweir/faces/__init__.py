@@ -55,6 +55,13 @@ def retryable(report: Report) -> bool:
     return report.status in RETRYABLE or (report.error is not None and report.error.code == "server_draining")
 
 
+def resume(report: Report, stream: str, seq: int) -> dict[str, object]:
+    """What a client needs to go on elsewhere, where the last message of a stream says that this server stops."""
+    if report.error is None or report.error.code != "server_draining":
+        return {}
+    return {"resume": {"streamId": stream, "after": seq}}
+
+
 def public_report(report: Report) -> Report:
     """The report as a client may see it: without the text, and without an upstream's own words."""
     shown = report.without_text()

@@ -9,7 +9,7 @@ import msgspec
 
 from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
-from streamweir.faces import blocked_by, public_report, retryable, told
+from streamweir.faces import blocked_by, public_report, resume, retryable, told
 from streamweir.faces.chat_chunks import ChatChunks, encode, finish_reasons
 from streamweir.faces.wanted import BrowserPrompt, Wanted
 from streamweir.report import Report
@@ -109,10 +109,11 @@ def refusal(code: str, message: str, detail: str | None = None) -> bytes:
 class BrowserWs:
     """Released events of one stream to frames. `seq` numbers messages without holes, `index` counts pieces of text."""
 
-    __slots__ = ("_chunks", "_index", "_model", "_seq")
+    __slots__ = ("_chunks", "_index", "_model", "_seq", "_stream")
 
-    def __init__(self, *, id: str, model: str, created: int) -> None:
-        self._chunks = ChatChunks(id=id, model=model, created=created)
+    def __init__(self, *, stream: str, model: str, created: int) -> None:
+        self._stream = stream
+        self._chunks = ChatChunks(id=f"chatcmpl-{stream}", model=model, created=created)
         self._model = model
         self._seq = 0
         self._index = 0
@@ -161,7 +162,8 @@ class BrowserWs:
             code, message = told(report)
             if code == "upstream_error" and not report.chunks and report.error is not None and report.error.status:
                 code, message = "upstream_unavailable", ERRORS["upstream_unavailable"]
-            ids = {"retryable": retryable(report), "correlation_id": report.correlation_id}
+            ids: dict[str, Any] = {"retryable": retryable(report), "correlation_id": report.correlation_id}
+            ids |= resume(report, self._stream, self._seq)
             self._message({"type": "error", "message": message, "code": code, **ids, "auditLog": log}, out)
 
 

@@ -103,6 +103,8 @@ class Shared:
 
     def drain(self) -> None:
         """End every stream, in-band: the server stops."""
+        for stream in self.streams.all():
+            stream.end("draining")
         for carrier in list(self.live):
             carrier.end("draining")
 

@@ -153,7 +153,7 @@ class Session:
             name, model, capability = opening.request.request_id, opening.profile or "", new_capability()
             if key is not None:
                 shared.streams.remember(who.name, key, Made(digest, name, capability, time.monotonic()))
-            face = BrowserWs(id=f"chatcmpl-{name}", model=model, created=int(opening.started_at))
+            face = BrowserWs(stream=name, model=model, created=int(opening.started_at))
             stream = Resumable(
                 self._request, opening, face.frames, id=name, owner=who.name, capability=capability, wire="ws"
             )

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from streamweir.errors import RequestError
 from streamweir.faces import browser_sse
-from streamweir.faces.browser_sse import BrowserSse
+from streamweir.faces.browser_sse import BrowserSse, Created
 from streamweir.faces.problems import Problem
-from streamweir.resumption.directory import Made, Reused
+from streamweir.resumption.directory import MAX_KEY, Made, Reused
 from streamweir.resumption.log import Trimmed
 from streamweir.server.attached import attach
 from streamweir.server.resumable import Resumable
@@ -22,16 +22,6 @@ from streamweir.server.shared import SHARED, new_capability, opening_of, who_of
 
 RETRY: Final = b"retry: 200\n\n"
 """Milliseconds after which an EventSource comes back; its own default is seconds."""
-
-MAX_KEY: Final = 255
-"""Characters of an Idempotency-Key."""
-
-
-class Created(msgspec.Struct):
-    """The stream, and where it is read."""
-
-    id: str
-    url: str
 
 
 async def create(request: web.Request) -> web.Response:
@@ -50,7 +40,7 @@ async def create(request: web.Request) -> web.Response:
         shared.room_for_a_log()
         if key is not None:
             shared.streams.remember(who.name, key, Made(digest, id, capability, time.monotonic()))
-        Resumable(request, opening, BrowserSse().frames, id=id, owner=who.name, capability=capability, wire="sse")
+        Resumable(request, opening, BrowserSse(id).frames, id=id, owner=who.name, capability=capability, wire="sse")
     return _created(id, capability)
 
 
