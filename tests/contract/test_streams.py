@@ -461,6 +461,16 @@ async def test_a_chat_is_cancelled_by_its_id(http: aiohttp.ClientSession, told: 
         assert answer.status == 204
 
 
+async def test_a_new_message_cancels_a_reply_that_nobody_reads(http: aiohttp.ClientSession, told: Told) -> None:
+    async with http.post("/api/chat", json=body_of("ai-sdk", "stall")) as answer:
+        await answer.content.readany()
+    await asyncio.sleep(0.1)
+    async with http.post("/api/chat", json=body_of("ai-sdk", "p")) as answer:
+        assert (await told.next(1)).cancelled_by == "client"
+        assert (await answer.read()).endswith(b"data: [DONE]\n\n")
+    assert (await told.next(1)).status == "completed"
+
+
 async def test_a_chat_that_asks_for_it_ends_with_its_client(http: aiohttp.ClientSession, told: Told) -> None:
     async with http.post("/api/chat", json=body_of("ai-sdk", "stall") | {"resumable": False}) as answer:
         await answer.content.readany()

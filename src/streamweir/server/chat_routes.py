@@ -26,6 +26,10 @@ async def chat(request: web.Request) -> web.StreamResponse:
     if asked.chat is None or not shared.serving.resume_window:
         return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
     shared.room_for_a_log()
+    before = shared.streams.of_chat(who_of(request).name, asked.chat)
+    if before is not None and before.unattended:
+        # a chat has one reply at a time: what nobody reads any more was stopped
+        before.end("client_gone")
     frames = AiSdk(message_id=message_id, numbered=True).frames
     kept = Resumable(
         request,

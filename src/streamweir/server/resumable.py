@@ -160,9 +160,9 @@ class Resumable:
         self._shared.logs.forget(self.log)
 
     @property
-    def forgettable(self) -> bool:
-        """Whether it has ended and nobody is being sent it."""
-        return self.over and not self._listeners
+    def unattended(self) -> bool:
+        """Whether nobody is being sent it."""
+        return not self._listeners
 
     def _wait(self) -> None:
         self._until = time.monotonic() + self._window

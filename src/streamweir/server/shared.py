@@ -113,7 +113,7 @@ class Shared:
         for stream in self.streams.all():
             if not self.logs.full:
                 break
-            if stream.forgettable:
+            if stream.over and stream.unattended:
                 stream.forget()
 
     def room_for_a_log(self) -> None:
