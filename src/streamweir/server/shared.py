@@ -11,17 +11,21 @@ from typing import Final
 
 from aiohttp import web
 
-from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.config import seconds
+from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
 from streamweir.report import Report
+from streamweir.server.census import Census, route_of
 from streamweir.server.forwarded import Seen, networks_of, seen
 from streamweir.server.keys import ANYONE, Keyring, Who
+from streamweir.server.lag import Lag
+from streamweir.server.metrics import Metrics
 from streamweir.server.origins import checked_origins, cors_headers
 from streamweir.server.profiles import Profiles
+from streamweir.server.scrape import Scrape
 from streamweir.server.tickets import Tickets
 from streamweir.tables import Config
 
@@ -37,6 +41,9 @@ READERS: Final = 2
 Told = Callable[[Report, web.Request], None]
 """Who is told the report of every stream, however it ended."""
 
+Refused = Callable[[Problem, web.Request], None]
+"""Who is told of every request that came to no stream."""
+
 
 class Serving:
     """One configuration, ready to be served. Streams keep the one they began with. Raises ConfigError."""
@@ -45,7 +52,10 @@ class Serving:
         server = config.server
         self.keys = Keyring(
             [
-                (key.sha256, Who(key.name, frozenset(key.profiles) if key.profiles is not None else None))
+                (
+                    key.sha256,
+                    Who(key.name, frozenset(key.profiles) if key.profiles is not None else None, admin=key.admin),
+                )
                 for key in server.keys
             ]
         )
@@ -53,22 +63,30 @@ class Serving:
         self.trusted = networks_of(server.trusted_proxies, "server.trusted_proxies")
         self.commit_after = seconds(server.commit_after, "server.commit_after")
         self.heartbeat = seconds(server.heartbeat, "server.heartbeat")
+        self.drain = seconds(server.drain, "server.drain")
         self.profiles: Profiles = Profiles(config, environ, pool, before.profiles if before is not None else None)
 
 
 class Shared:
     """What all requests share. `serving` is replaced whole by a reload."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], told: Told | None = None) -> None:
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], told: Told | None = None, refused: Refused | None = None
+    ) -> None:
         self.wheel = Wheel()
         self.pool = Pool()
         self.tickets = Tickets()
-        self.live: set[Carrier[bytes]] = set()
+        self.metrics = Metrics()
+        self.census = Census(self.metrics)
+        self.lag = Lag()
+        self.made_at = time.monotonic()
         self.told = told
+        self.refused = refused
         self.body_limit = config.server.body_limit
         self.readers = asyncio.Semaphore(READERS)
         self._counting = False
         self.serving = Serving(config, environ, self.pool)
+        self.metrics.add(Scrape(self))
 
     def reload(self, config: Config, environ: Mapping[str, str]) -> None:
         """Serve another configuration from now on. Raises ConfigError, and then the old one stays."""
@@ -86,15 +104,20 @@ class Shared:
         if self.serving.profiles.counted:
             await self.count_tokens()
 
-    def drain(self) -> None:
-        """End every stream, in-band: the server stops."""
-        for carrier in list(self.live):
-            carrier.end("draining")
-
     def tell(self, report: Report | None, request: web.Request) -> None:
         """A stream has ended."""
-        if self.told is not None and report is not None:
+        if report is None:
+            return
+        request[TOLD] = True
+        self.metrics.ended(report, route_of(request))
+        if self.told is not None:
             self.told(report, request)
+
+    def refuse(self, problem: Problem, request: web.Request) -> None:
+        """A request was refused before its answer began. One that has a report was told with that."""
+        self.metrics.refused(problem.status, problem.code)
+        if self.refused is not None and not request.get(TOLD):
+            self.refused(problem, request)
 
 
 SHARED: Final = web.AppKey("shared", Shared)
@@ -102,6 +125,9 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 ORIGIN_ALLOWED: Final = web.RequestKey("origin_allowed", bool)
 BEGUN: Final = web.RequestKey("begun", bool)
 """Whether the answer has begun, so that no other can be given."""
+
+TOLD: Final = web.RequestKey("told", bool)
+"""Whether a report of it was told."""
 
 WHO: Final = web.RequestKey("who", Who)
 """Absent where no keys are configured."""
@@ -143,8 +169,9 @@ def seen_of(request: web.Request) -> Seen:
 
 
 async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
-    """The handshake for what a client wants. Raises Problem."""
+    """The handshake for what a client wants. Raises Problem, also where the server drains by now."""
     shared = request.app[SHARED]
+    shared.census.check()
     opening = partial(
         shared.serving.profiles.opening,
         wanted,
@@ -157,4 +184,6 @@ async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, wh
     if not shared.serving.profiles.prompts_are_read or len(str(wanted)) <= LONG_PROMPT:
         return opening()
     async with shared.readers:
-        return await asyncio.to_thread(opening)
+        made = await asyncio.to_thread(opening)
+    shared.census.check()
+    return made

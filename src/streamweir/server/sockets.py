@@ -7,17 +7,18 @@ import time
 from typing import Final
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.upstream import UpstreamClient
 from streamweir.client.exchange import Exchange
 from streamweir.client.opening import Opening
 from streamweir.errors import ContextWindowExceeded, RequestError, StreamweirError
-from streamweir.faces import browser_ws
+from streamweir.faces import SENTENCES, browser_ws
 from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init
 from streamweir.faces.problems import Problem
 from streamweir.relay import Relay
+from streamweir.server.census import Live
 from streamweir.server.gate import still, use_ticket
 from streamweir.server.keys import NOBODY, Who
 from streamweir.server.reply import HIGH_WATER
@@ -49,8 +50,9 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     socket.headers.update(answer_headers(request))
     await shared.count_tokens()
     await socket.prepare(request)
-    session = Session(request)
+    session = Session(request, socket)
     shared.wheel.add(session)
+    shared.census.sockets.add(session)
     try:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
@@ -59,6 +61,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
                 session.write(browser_ws.refusal("invalid_handshake", "", "messages are JSON texts, not binary"))
     finally:
         shared.wheel.remove(session)
+        shared.census.sockets.discard(session)
         await session.leave()
     return socket
 
@@ -66,8 +69,10 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 class Session:
     """One connection: the stream that runs on it, and what its client may do."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
+        self._socket = socket
+        self._going: asyncio.Task[bool] | None = None
         self._shared = request.app[SHARED]
         self._who = who_of(request)
         self._serving = self._shared.serving
@@ -114,6 +119,9 @@ class Session:
             self._cancel()
 
     async def _begin(self, init: Init) -> None:
+        if self._shared.census.draining:
+            self.write(browser_ws.refusal("server_draining", SENTENCES["server_draining"]))
+            return
         if self._task is not None and not self._task.done() and not self._over:
             self.write(browser_ws.refusal("busy", "a stream runs on this connection: cancel it, or wait for its end"))
             return
@@ -142,7 +150,9 @@ class Session:
             model, name = opening.profile or "", opening.request.request_id
             self.write(browser_ws.acknowledgement(tokens=count, model=model, stream_id=name))
             self._over, self._carrier = False, None
-            self._task = asyncio.get_running_loop().create_task(self._stream(opening, model))
+            self._task = asyncio.get_running_loop().create_task(
+                self._stream(opening, model, self._shared.census.enter(self._request))
+            )
 
     def _let_in(self, init: Init) -> Who:
         serving = self._shared.serving
@@ -170,7 +180,7 @@ class Session:
     def write(self, frames: bytes) -> None:
         """Write whole frames."""
         transport = self._request.transport
-        if transport is None or transport.is_closing() or not frames:
+        if transport is None or transport.is_closing() or not frames or self._going is not None:
             return
         transport.write(frames)
         if transport.get_write_buffer_size() > TOO_MUCH:
@@ -182,8 +192,18 @@ class Session:
             # sooner than it was to come by
             self._shared.wheel.add(self)
 
+    def go_away(self) -> None:
+        """Close the connection with 1001 where no stream runs; one that does is told of its own end first."""
+        if self._going is None and (self._task is None or self._over):
+            self._going = asyncio.get_running_loop().create_task(
+                self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is shutting down")
+            )
+
     async def leave(self) -> None:
         """The connection is over."""
+        if self._going is not None:
+            # the client's own close frame is waited for
+            await self._going
         if self._carrier is not None:
             self._carrier.end("client_gone")
         if self._task is not None and not self._task.done():
@@ -191,14 +211,14 @@ class Session:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _stream(self, opening: Opening, model: str) -> None:
+    async def _stream(self, opening: Opening, model: str, live: Live) -> None:
         shared = self._shared
         encode = BrowserWs(id=f"chatcmpl-{opening.request.request_id}", model=model, created=int(opening.started_at))
         running: Relay[bytes] | None = None
         carrier: Carrier[bytes] | None = None
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            opened = await opened_or_told(shared, self._request, opening)
+            opened = await opened_or_told(shared, self._request, opening, live)
             source: UpstreamClient = opened.source
             relay, first = source.relay(opened, encode)
             running = relay
@@ -214,7 +234,7 @@ class Session:
                     over.set_result(None)
 
             carrier = self._carrier = Carrier(source, shared.wheel, opened, relay, take)
-            shared.live.add(carrier)
+            live.carries(carrier)
             carrier.begin()
             if not relay.done:
                 await over
@@ -233,12 +253,15 @@ class Session:
             raise
         finally:
             if carrier is not None:
-                shared.live.discard(carrier)
                 carrier.end("client_gone")
+            live.leave()
             shared.tell(running.report if running is not None else None, self._request)
             if self._carrier is carrier:
                 self._carrier = None
                 self._slow = False
+            if shared.census.draining and self._task is asyncio.current_task():
+                self._over = True
+                self.go_away()
 
 
 def rename(opening: Opening, name: str) -> None:
