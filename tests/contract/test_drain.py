@@ -77,7 +77,9 @@ async def test_what_fits_finishes_and_what_is_left_is_told(simulator: RunningSim
     async with serving(tmp_path, text, "6s") as serve, aiohttp.ClientSession(serve.url) as http:
         async with http.get("/readyz") as answer:
             assert (answer.status, await answer.json()) == (200, {"status": "ready"})
-        clients = {(face, name): await Downstream.ask(serve, face, name) for face in FACES for name in ("short", "long")}
+        clients = {
+            (face, name): await Downstream.ask(serve, face, name) for face in FACES for name in ("short", "long")
+        }
         await asked(simulator, len(clients))
         serve.terminate()
         said = await until_draining(http)
@@ -91,7 +93,11 @@ async def test_what_fits_finishes_and_what_is_left_is_told(simulator: RunningSim
             assert "streamweir_draining 1.0" in await answer.text()
         for face in (*STREAMED, "openai whole"):
             async with http.post(FACES[face][0], json=body_of(face, "short")) as answer:
-                assert (answer.status, answer.headers["Connection"], answer.headers["Retry-After"]) == (503, "close", "1")
+                assert (answer.status, answer.headers["Connection"], answer.headers["Retry-After"]) == (
+                    503,
+                    "close",
+                    "1",
+                )
                 body = await answer.json()
                 assert (body if "code" in body else body["error"])["code"] == "server_draining"
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
