@@ -12,6 +12,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
+from streamweir.faces import SENTENCES
 from streamweir.relay import Relay
 from streamweir.report import Report
 
@@ -71,6 +72,8 @@ class Metrics:
         """A stream has ended, or the upstream refused it."""
         profile = report.profile or ""
         code = report.error.code if report.error is not None else ""
+        if code and code not in SENTENCES:
+            code = "other"
         self._streams.labels(route, profile, report.status, code).inc()
         timing, usage = report.timing, report.usage
         self._seconds.labels(profile).observe(timing.total_ms / 1000)
