@@ -155,7 +155,7 @@ async def test_what_waits_for_the_upstream_is_refused_or_told(tmp_path: Path, be
         async with serving(tmp_path, text, more) as serve, aiohttp.ClientSession(serve.url) as http:
             clients = {face: await Downstream.ask(serve, face, "p") for face in FACES}
             async with asyncio.timeout(15):
-                while 'streamweir_streams{phase="opening"} 6.0' not in await (await http.get("/metrics")).text():
+                while 'streamweir_live_streams{phase="opening"} 6.0' not in await (await http.get("/metrics")).text():
                     await asyncio.sleep(0.02)
             first = {face: await clients[face].reader.readexactly(12) for face in STREAMED if begun}
             serve.terminate()

@@ -21,6 +21,9 @@ from streamweir.stages.report import rfc3339
 LEVELS: Final[dict[Status, str]] = {"failed": "error", "interrupted": "warning", "timed_out": "warning"}
 """What an operator may have to look at; all else is "info", a client's leaving and a guard's block too."""
 
+NOWHERE: Final = ("not_found", "method_not_allowed")
+"""Codes of what nobody here was asked for: scanners try thousands of addresses, and choose what those say."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -32,7 +35,7 @@ def told(report: Report, request: web.Request) -> None:
 
 def refused(problem: Problem, request: web.Request) -> None:
     """Write the line of a request that was refused before any stream; addresses that do not exist get none."""
-    if request.match_info.http_exception is None:
+    if problem.code not in NOWHERE:
         level = "error" if problem.status >= 500 and problem.code != "server_draining" else "warning"
         said = {"request_id": request_id_of(request), "status": problem.status, "code": problem.code}
         _write("refused", level, request, said)

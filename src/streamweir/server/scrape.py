@@ -34,7 +34,7 @@ class Scrape(Collector):
 def of_streams(shared: Shared) -> Iterable[Metric]:
     """What is live, and what waits."""
     census = shared.census
-    live = GaugeMetricFamily("streamweir_streams", "Live streams.", labels=["phase"])
+    live = GaugeMetricFamily("streamweir_live_streams", "Live streams.", labels=["phase"])
     for phase in PHASES:
         live.add_metric([phase], census.count(phase))
     yield live
