@@ -131,7 +131,7 @@ class Clients:
         try:
             await KINDS[outcome.kind](self.http, outcome, begun)
         except (aiohttp.ClientError, OSError) as error:
-            outcome.end = f"cut: {error!r}"
+            outcome.end = f"cut: {type(error).__name__}"
         finally:
             begun.set()
 
