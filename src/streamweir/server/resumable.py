@@ -84,10 +84,11 @@ class Resumable:
         self._carrier: Carrier[Frames] | None = None
         self._relay: Relay[Frames] | None = None
         self._held = False
+        self._live = self._shared.census.enter(request)
         self._task = asyncio.get_running_loop().create_task(self._open(opening))
         self._cause: Cause = "client_gone"
         self._shared.wheel.add(self)
-        self._shared.streams.keep(self)
+        self._shared.kept.streams.keep(self)
 
     # -- for those who listen --------------------------------------------------------------------------
 
@@ -114,7 +115,7 @@ class Resumable:
 
     def settle(self) -> None:
         """Read the upstream or hold it back: it follows the fastest of those who listen, or the log's own bound."""
-        logs = self._shared.logs
+        logs = self._shared.kept.logs
         full = self.log.size > logs.each
         if full and self._listeners:
             logs.trim(self.log, max(one.after for one in self._listeners))
@@ -156,8 +157,8 @@ class Resumable:
     def forget(self) -> None:
         """Keep nothing of it any more."""
         self._shared.wheel.remove(self)
-        self._shared.streams.forget(self)
-        self._shared.logs.forget(self.log)
+        self._shared.kept.streams.forget(self)
+        self._shared.kept.logs.forget(self.log)
 
     @property
     def unattended(self) -> bool:
@@ -172,22 +173,25 @@ class Resumable:
     # -- the producer ----------------------------------------------------------------------------------
 
     async def _open(self, opening: Opening) -> None:
+        self._live.opens()
         try:
             opened = await open_first(opening, opening.source)
+            self._live.opened()
             relay = self._relay_of(opened)
             if not relay.done:
                 self._carrier = Carrier(opened.source, self._shared.wheel, opened, relay, self._take)
-                self._shared.live.add(self._carrier)
+                self._live.carries(self._carrier)
                 self._carrier.begin()
                 self.settle()
         except RequestError as error:
             opened = self._refused(opening, error)
         except asyncio.CancelledError:
+            cause = "draining" if self._live.withdrawn() else self._cause
             opened = opening.latest
             if opened.connection is not None:
                 opened.connection.abort()
                 opened.connection = None
-            self._take(self._relay_of(opened).end(self._cause, time.monotonic()))
+            self._take(self._relay_of(opened).end(cause, time.monotonic()))
         except Exception as error:
             # nobody awaits this task: a mistake of our own must end the stream, not hang it
             log.exception("a stream failed before it began")
@@ -216,14 +220,13 @@ class Resumable:
         if self.log.ended or not (entries or last):
             return
         append = self._producer.offer(entries, last=last)
-        if self._shared.logs.full:
-            self._shared.make_room()
-        self._producer.acknowledged(self._shared.logs.append(self.log, append, time.monotonic()))
+        if self._shared.kept.logs.full:
+            self._shared.kept.make_room()
+        self._producer.acknowledged(self._shared.kept.logs.append(self.log, append, time.monotonic()))
         for listener in tuple(self._listeners):
             listener.wake()
         if last and relay is not None:
-            if self._carrier is not None:
-                self._shared.live.discard(self._carrier)
+            self._live.leave()
             if self._until is not None:
                 # the window of what nobody saw end begins with its end
                 self._wait()
