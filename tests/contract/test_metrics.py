@@ -134,7 +134,8 @@ async def test_what_is_documented_is_what_is_given_and_what_happened(simulator: 
 
 @pytest.mark.parametrize("face", list(FACES))
 async def test_a_stream_is_live_from_its_handshake_to_its_end(simulator: RunningSimulator, face: str) -> None:
-    server = await proxy_with(upstream(simulator) + profile("p", "sim:none?tokens=100000&rate=5"))
+    window = '[server]\nresume_window = "0s"\n'
+    server = await proxy_with(upstream(simulator) + profile("p", "sim:none?tokens=100000&rate=5") + window)
     asking = asyncio.create_task(reply(server, face, "p"))
     async with asyncio.timeout(15):
         while value(families := await scraped(server), "streamweir_live_streams", phase="streaming") < 1:

@@ -28,7 +28,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
         return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
     shared.kept.check()
     before = shared.kept.streams.of_chat(who_of(request).name, asked.chat)
-    if before is not None and before.unattended:
+    if before is not None and before.abandoned:
         # a chat has one reply at a time: what nobody reads any more was stopped
         before.end("client_gone")
     frames = AiSdk(message_id=message_id, numbered=True).frames
@@ -44,8 +44,12 @@ async def chat(request: web.Request) -> web.StreamResponse:
     )
     headers = dict(HEADERS)
     commit_at = opening.called_at + shared.serving.commit_after
-    opened = await asyncio.wait([kept.opened], timeout=max(0.0, commit_at - time.monotonic()))
-    if opened[0]:
+    try:
+        opened, _ = await asyncio.wait([kept.opened], timeout=max(0.0, commit_at - time.monotonic()))
+    except asyncio.CancelledError:
+        kept.abandon()
+        raise
+    if opened:
         latest = kept.opened.result()
         if latest.error is not None:
             kept.forget()

@@ -23,6 +23,7 @@ from streamweir.events import Released
 from streamweir.relay import Relay
 from streamweir.resumption.log import Log
 from streamweir.resumption.positions import Producer
+from streamweir.server.census import withdrawn
 from streamweir.server.shared import SHARED, Shared
 
 log = logging.getLogger("streamweir.server")
@@ -81,6 +82,7 @@ class Resumable:
         self._until: float | None = now + max(window, TO_ATTACH)
         self._producer = Producer(self.log.take_over(now))
         self._listeners: set[Listener] = set()
+        self._came = False
         self._carrier: Carrier[Frames] | None = None
         self._relay: Relay[Frames] | None = None
         self._held = False
@@ -99,6 +101,7 @@ class Resumable:
 
     def listen(self, listener: Listener) -> None:
         """Send this one too; it is woken at once."""
+        self._came = True
         self._listeners.add(listener)
         self._until = None
         listener.wake()
@@ -165,6 +168,15 @@ class Resumable:
         """Whether nobody is being sent it."""
         return not self._listeners
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether whoever read it has left."""
+        return self._came and not self._listeners
+
+    def abandon(self) -> None:
+        """Whoever was to read it has left before there was anything to read."""
+        self._came = True
+
     def _wait(self) -> None:
         self._until = time.monotonic() + self._window
         # sooner than it was to come by
@@ -186,12 +198,15 @@ class Resumable:
         except RequestError as error:
             opened = self._refused(opening, error)
         except asyncio.CancelledError:
-            cause = "draining" if self._live.withdrawn() else self._cause
-            opened = opening.latest
+            opened, cause = opening.latest, self._cause
+            if self._live.withdrawn():
+                opened.error, cause = withdrawn(), "draining"
             if opened.connection is not None:
                 opened.connection.abort()
                 opened.connection = None
-            self._take(self._relay_of(opened).end(cause, time.monotonic()))
+            relay = self._relay_of(opened)
+            if not relay.done:
+                self._take(relay.end(cause, time.monotonic()))
         except Exception as error:
             # nobody awaits this task: a mistake of our own must end the stream, not hang it
             log.exception("a stream failed before it began")
