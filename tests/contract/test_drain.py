@@ -227,3 +227,29 @@ async def test_where_nothing_is_live_it_stops_at_once(simulator: RunningSimulato
                 assert (message.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 1001)
             assert await serve.ended() == 0
         assert not [line for line in serve.lines if "draining" in line]
+
+
+async def test_who_reads_late_gets_the_end_and_who_never_reads_holds_nothing_up(
+    simulator: RunningSimulator, tmp_path: Path
+) -> None:
+    text = upstream(simulator) + profile(
+        "fast", "sim:none?tokens=200000&rate=0", deadline="3000s", guard="off"
+    )
+    async with serving(tmp_path, text, "0s") as serve:
+        late, never = [await Downstream.ask(serve, "sse", "fast", limit=1024) for _ in range(2)]
+        async with asyncio.timeout(30):
+            while True:
+                # both are full: their upstreams are not read, and what is written waits
+                before = [seen.written for seen in simulator.simulator.seen]
+                await asyncio.sleep(0.5)
+                if before and before == [seen.written for seen in simulator.simulator.seen]:
+                    break
+        serve.terminate()
+        await serve.says("2 streams of 2 end now")
+        async with asyncio.timeout(30):
+            got = await all_of(late)
+            assert await serve.ended() == 0
+        assert ends_well("sse", got)
+        assert b'"code":"server_draining"' in got[-3000:]
+        await late.close()
+        never.leave()
