@@ -124,10 +124,14 @@ async def test_what_fits_finishes_and_what_is_left_is_told(simulator: RunningSim
         assert ends == [("long", "cancelled")] * 6 + [("short", "completed")] * 6
         assert {line["code"] for line in serve.told if "report" not in line} == {"server_draining"}
         told = [line for line in serve.lines if line.startswith("streamweir: draining")]
-        assert re.fullmatch(r"streamweir: draining: 1[0-2] streams left, 6 s", told[0]), told
-        assert re.fullmatch(r"streamweir: draining: 6 streams left, [0-5] s", told[1]), told
-        assert told[2] == "streamweir: draining: the 6 s of server.drain are over: 6 streams of 12 end now", told
-        assert len(told) == 3
+        # on a busy machine some of the short ones have ended before the signal comes
+        first = re.fullmatch(r"streamweir: draining: ([6-9]|1[0-2]) streams left, 6 s", told[0])
+        assert first, told
+        for line in told[1:-1]:
+            assert re.fullmatch(r"streamweir: draining: ([6-9]|1[0-2]) streams left, [0-5] s", line), told
+        assert (len(told) == 2) == (first[1] == "6"), told
+        over = f"streamweir: draining: the 6 s of server.drain are over: 6 streams of {first[1]} end now"
+        assert told[-1] == over, told
         for client in clients.values():
             await client.close()
 
@@ -232,9 +236,7 @@ async def test_where_nothing_is_live_it_stops_at_once(simulator: RunningSimulato
 async def test_who_reads_late_gets_the_end_and_who_never_reads_holds_nothing_up(
     simulator: RunningSimulator, tmp_path: Path
 ) -> None:
-    text = upstream(simulator) + profile(
-        "fast", "sim:none?tokens=200000&rate=0", deadline="3000s", guard="off"
-    )
+    text = upstream(simulator) + profile("fast", "sim:none?tokens=200000&rate=0", deadline="3000s", guard="off")
     async with serving(tmp_path, text, "0s") as serve:
         late, never = [await Downstream.ask(serve, "sse", "fast", limit=1024) for _ in range(2)]
         async with asyncio.timeout(30):

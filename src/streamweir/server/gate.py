@@ -23,6 +23,7 @@ OPEN: Final = ("/healthz", "/readyz", "/version", "/openapi.json", "/asyncapi.js
 
 CAPABLE: Final = "/api/llm/streams/"
 """Where a stream's own capability stands for a key: an EventSource can send nothing else."""
+
 ADMIN: Final = ("/metrics",)
 """What only operators' keys open, where there are keys."""
 
@@ -60,8 +61,13 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def begins(request: web.Request) -> bool:
-    """Whether a request wants something new; what reads, attaches or cancels goes on while the server drains."""
-    return request.method == "POST" or request.path == "/ws"
+    """Whether a request wants something new; what reads, attaches or cancels goes on while the server drains.
+
+    A WebSocket says in its messages what it wants: where a stream waits for its client to come back it is let in.
+    """
+    if request.path == "/ws":
+        return not request.app[SHARED].kept.awaited("ws")
+    return request.method == "POST"
 
 
 def _let_in(request: web.Request) -> None:

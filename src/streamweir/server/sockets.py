@@ -13,9 +13,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from streamweir.client.exchange import Exchange
 from streamweir.client.opening import Opening
 from streamweir.errors import ContextWindowExceeded, RequestError, StreamweirError
-from streamweir.faces import browser_ws
+from streamweir.faces import SENTENCES, browser_ws
 from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init, Resume
-from streamweir.faces.problems import Problem, draining
+from streamweir.faces.problems import Problem
 from streamweir.resumption.directory import Made
 from streamweir.resumption.log import Trimmed
 from streamweir.server.gate import still, use_ticket
@@ -120,6 +120,10 @@ class Session:
             self._stream.end("client_gone")
 
     async def _begin(self, asked: Init | Resume) -> None:
+        if isinstance(asked, Init) and self._shared.census.draining:
+            self.write(browser_ws.refusal("server_draining", SENTENCES["server_draining"]))
+            self.go_away()
+            return
         if self._stream is not None:
             self.write(browser_ws.refusal("busy", "a stream runs on this connection: cancel it, or wait for its end"))
             return
@@ -143,8 +147,6 @@ class Session:
 
     async def _init(self, init: Init) -> None:
         shared = self._shared
-        if shared.census.draining:
-            raise draining()
         who = self._let_in(init.ticket)
         key = idempotency_key(init.key)
         digest = sha256(msgspec.json.encode(init.wanted)).digest()
