@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import assert_never
 
 from streamweir.client.exchange import Exchange
@@ -17,6 +19,7 @@ from streamweir.client.sync.cancellation import Cancellation
 from streamweir.client.sync.line import Ended, Line
 from streamweir.client.sync.lines import Lines
 from streamweir.client.sync.oauth import SyncCredentials, SyncGiven, SyncTokenSource, fetch_token
+from streamweir.client.sync.turns import Turns
 from streamweir.client.token_store import store_of
 from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError
@@ -24,6 +27,7 @@ from streamweir.flows.handshake import (
     Failure,
     GiveUp,
     NeedToken,
+    NeedTurn,
     Opened,
     Progress,
     Send,
@@ -32,6 +36,7 @@ from streamweir.flows.handshake import (
     begin,
     send_again,
 )
+from streamweir.flows.turns import Turn
 from streamweir.stages.limits import NEVER
 from streamweir.wire.frames import Frame
 from streamweir.wire.http1 import Answer
@@ -52,6 +57,7 @@ class SyncUpstreamClient:
         """`tokens` stands for the settings' own credentials. Raises ConfigError."""
         self.settings = settings
         self.exchange = Exchange(settings)
+        self.turns = Turns(settings.budget)
         self._lines = Lines()
         self._needs_token = settings.needs_token or tokens is not None
         if tokens is None and settings.needs_token:
@@ -112,13 +118,20 @@ class SyncUpstreamClient:
             match state:
                 case NeedToken():
                     try:
-                        state = state.got(self._tokens.get(cancellation, refused if state.refused else None))
+                        token = self._tokens.get(cancellation, refused if state.refused else None)
                     except TokenFailed as error:
                         state = state.failed(error.failure, time.monotonic(), random.random())  # noqa: S311
+                    else:
+                        state = state.got(token)
+                case NeedTurn():
+                    latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
+                    state = state.got(self.turns.take(latest, cancellation))
                 case Send():
                     opening.attempts = state.progress.attempts
+                    if state.retry is not None:
+                        opening.events.append(state.retry)
                     refused = state.token
-                    failure = self._send(state.token or self._tokens.current, body, opening, cancellation, deadline_at)
+                    failure = self._in_turn(state, body, opening, cancellation, deadline_at)
                     if failure is None:
                         state = state.accepted()
                     else:
@@ -135,10 +148,25 @@ class SyncUpstreamClient:
                 case _:
                     assert_never(state)
 
-    def _send(
-        self, token: str | None, body: bytes, opening: Opening, cancellation: Cancellation, deadline_at: float
+    def _in_turn(
+        self, send: Send, body: bytes, opening: Opening, cancellation: Cancellation, deadline_at: float
     ) -> Failure | None:
-        exchange, limits = self.exchange, opening.limits
+        try:
+            failure = self._send(send, body, opening, cancellation, deadline_at)
+        except BaseException:
+            self.turns.over(send.turn)
+            raise
+        # not before: a place that is free again while a 429 is read would be taken in the pause that it asks for
+        self.turns.answered(send.turn, failure)
+        if failure is None:
+            opening.connection.on_over = partial(self.turns.over, send.turn)
+        return failure
+
+    def _send(
+        self, send: Send, body: bytes, opening: Opening, cancellation: Cancellation, deadline_at: float
+    ) -> Failure | None:
+        exchange, limits, turn = self.exchange, opening.limits, send.turn
+        token = send.token or self._tokens.current
         key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
         request = opening.request
         data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
@@ -150,9 +178,9 @@ class SyncUpstreamClient:
         try:
             with cancellation.waking(line.wake):
                 failure = (
-                    self._converse(line, data, key, body, opening, deadline_at)
+                    self._converse(line, data, key, body, opening, turn, deadline_at)
                     if key
-                    else self._post(line, data, opening, deadline_at)
+                    else self._post(line, data, opening, turn, deadline_at)
                 )
         except BaseException:
             self._lines.drop(line)
@@ -164,9 +192,13 @@ class SyncUpstreamClient:
                 raise DeadlinePassed
         return failure
 
-    def _post(self, line: Line, data: bytes, opening: Opening, deadline_at: float) -> Failure | None:
+    def _heard(self, opening: Opening, turn: Turn, headers: Mapping[str, str]) -> None:
+        self.turns.heard(turn, self.exchange.heard(opening, headers))
+
+    def _post(self, line: Line, data: bytes, opening: Opening, turn: Turn, deadline_at: float) -> Failure | None:
         limits = opening.limits
         opening.sent_at = time.monotonic()
+        self.turns.sent(turn, opening.sent_at)
         wait = min(
             limits.first_token_timeout or NEVER,
             limits.inactivity_timeout or NEVER,
@@ -179,18 +211,19 @@ class SyncUpstreamClient:
         except ConnectionLost as error:
             stale = error.reused and error.silent
             return Failure("stale" if stale else "ambiguous", self.exchange.lost(str(error)))
-        self.exchange.heard(opening, answer.headers)
+        self._heard(opening, turn, answer.headers)
         if answer.status not in (200, 201):
             return self._refused(line, answer, opening)
         opening.connection = line
         return self.exchange.unreadable(opening, answer)
 
     def _converse(
-        self, line: Line, upgrade: bytes, key: bytes, body: bytes, opening: Opening, deadline_at: float
+        self, line: Line, upgrade: bytes, key: bytes, body: bytes, opening: Opening, turn: Turn, deadline_at: float
     ) -> Failure | None:
         """Upgrade to a WebSocket, make it ready, and ask. Until the question is sent nothing can be generated."""
         exchange, limits = self.exchange, opening.limits
         opening.sent_at = time.monotonic()
+        self.turns.sent(turn, opening.sent_at)
         try:
             wait = min(limits.connect or NEVER, deadline_at - opening.sent_at)
             answer = line.exchange(upgrade, min(wait, LONG))
@@ -198,7 +231,7 @@ class SyncUpstreamClient:
             return Failure("not_connected", exchange.late("connect", limits))
         except ConnectionLost as error:
             return Failure("not_connected", exchange.lost(str(error)))
-        exchange.heard(opening, answer.headers)
+        self._heard(opening, turn, answer.headers)
         if answer.status >= 300:
             return self._refused(line, answer, opening)
         if (failure := not_upgraded(answer, key, opening.correlation_id)) is not None:
