@@ -139,8 +139,8 @@ class Budget:
     def over(self, turn: Turn) -> None:
         """Its request is over, or nobody wants it any more. What was never sent does not count."""
         self._waiting.pop(turn, None)
-        if turn.granted and not turn.over:
-            turn.over = True
+        over, turn.over = turn.over, True
+        if turn.granted and not over:
             self.on_their_way -= 1
             if not turn.sent:
                 self._granted -= 1
@@ -176,7 +176,7 @@ class Budget:
             # sent behind the last pause, and answered with anything else: the upstream takes requests again
             self._refusals = 0
             self._accepted = True
-            self._recovering = bool(self._waiting)
+            self._recovering = self._recovering and bool(self._waiting)
         return []
 
     def _pause(self, turn: Turn, retry_after: float | None, now: float) -> list[Turn]:

@@ -62,7 +62,7 @@ class Turn:
     @property
     def waits(self) -> bool:
         """Whether it is still open what becomes of it."""
-        return not self.granted and self.denied is None
+        return not self.granted and self.denied is None and not self.over
 
 
 def _nobody() -> None:
