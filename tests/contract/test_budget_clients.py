@@ -11,6 +11,7 @@ import pytest
 
 from streamweir import Gateway, RateLimitError, StreamCancelled, StreamweirError
 from streamweir.events import Retrying
+from streamweir.flows.handshake import Failure
 from streamweir.simulator.app import RunningSimulator
 from tests.contract.both import HELLO, Driver
 from tests.contract.test_budget import schedule
@@ -187,3 +188,35 @@ def from_threads(gateway: Gateway, count: int) -> list[Any]:
     for thread in threads:
         thread.join(30)
     return reports
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_who_has_no_connection_yet_when_the_pause_comes_is_held_back(
+    simulated: RunningSimulator, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = Driver(kind, simulated, max_tries=1)
+    client: Any = driver.gateway._client
+    pool = client.pool if kind == "async" else client.lines
+    take = pool.take
+    refused: list[float] = []
+
+    def paused() -> None:
+        # while this one connects, another is answered with 429
+        if not refused:
+            refused.append(time.monotonic())
+            turn = client.turns._budget.ask(time.monotonic(), 1e9)
+            client.turns.sent(turn)
+            client.turns.answered(turn, Failure("refused", RateLimitError("no"), 429, 1.0))
+
+    def taking(*arguments: Any) -> Any:
+        paused()
+        return take(*arguments)
+
+    driver.run(driver.gateway.token)
+    monkeypatch.setattr(pool, "take", taking)
+    report = driver.run(driver.gateway.complete, model="sim:none?rate=0", messages=HELLO)
+    assert (report.status, report.attempts) == ("completed", 1)
+    (seen,) = simulated.simulator.seen
+    assert seen.opened >= refused[0] + 1
+    until(lambda: driver.gateway.budget.on_their_way == 0, driver.idle)
+    driver.close()

@@ -46,7 +46,7 @@ class BudgetPolicy(msgspec.Struct, frozen=True):
 
 class BudgetState(msgspec.Struct, frozen=True):
     """A budget at one moment: `used` of `limit` in the last minute (0: not counted), requests on their way and waiting,
-    and the seconds for which the upstream is paused.
+    the seconds for which the upstream is paused, and how often it was.
     """
 
     limit: int
@@ -54,6 +54,7 @@ class BudgetState(msgspec.Struct, frozen=True):
     on_their_way: int
     waiting: int
     paused: float
+    pauses: int
 
 
 class Budget:
@@ -126,15 +127,20 @@ class Budget:
             del self._waiting[turn]
             self._deny(turn, self._opens(0, now), now)
 
-    def sent(self, turn: Turn, now: float) -> None:
-        """Its request is written. From its grant until a minute behind this it counts."""
-        if not turn.sent:
-            turn.sent = True
-            self._granted -= 1
-            self._total += 1
-            turn.number = self._total
-            if self.limit:
-                self._sent.append(now)
+    def sent(self, turn: Turn, now: float) -> bool:
+        """Its request is written now, and from its grant until a minute behind this it counts.
+
+        Not where the upstream was paused since the grant: then it must not be written, and needs another turn.
+        """
+        if turn.pause != self._pauses:
+            return False
+        turn.sent = True
+        self._granted -= 1
+        self._total += 1
+        turn.number = self._total
+        if self.limit:
+            self._sent.append(now)
+        return True
 
     def over(self, turn: Turn) -> None:
         """Its request is over, or nobody wants it any more. What was never sent does not count."""
@@ -203,7 +209,8 @@ class Budget:
         """What a user or a metric may want to know of it."""
         self._forget(now)
         used = len(self._sent) + self._granted if self.limit else 0
-        return BudgetState(self.limit, used, self.on_their_way, len(self._waiting), max(0.0, self._paused_until - now))
+        paused = max(0.0, self._paused_until - now)
+        return BudgetState(self.limit, used, self.on_their_way, len(self._waiting), paused, self._pauses)
 
     # -- the rest --------------------------------------------------------------------------------------
 

@@ -13,12 +13,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from streamweir.errors import StreamTimedOut, StreamweirError
+from streamweir.errors import APIConnectionError, StreamTimedOut, StreamweirError
 from streamweir.events import Retry
 from streamweir.flows.backoff import RetryPolicy, backoff
 from streamweir.flows.turns import Turn
 
-FailureKind = Literal["refused", "not_connected", "not_now", "stale", "ambiguous", "final"]
+FailureKind = Literal["refused", "not_connected", "not_now", "stale", "held", "ambiguous", "final"]
 
 RETRIED_STATUSES = frozenset((408, 429, 502, 503))
 """Refusals that certainly started no generation. 500 and 504 may have started one, and each costs money."""
@@ -31,14 +31,18 @@ class Failure(msgspec.Struct, frozen=True):
     """Why a token or a request did not come through.
 
     `refused`: an error status (in `status`). `not_connected`: no connection was made. `not_now`: a WebSocket was closed
-    with a code that asks to come back. `stale`: a reused connection broke before any byte of the answer. `ambiguous`:
-    the request may have been taken. `final`: nothing helps.
+    with a code that asks to come back. `stale`: a reused connection broke before any byte of the answer. `held`: the
+    upstream was paused while a connection was made, and nothing was sent. `ambiguous`: the request may have been taken.
+    `final`: nothing helps.
     """
 
     kind: FailureKind
     error: StreamweirError
     status: int = 0
     retry_after: float | None = None
+
+
+HELD = Failure("held", APIConnectionError("held back: the upstream was paused while a connection was made"))
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -115,6 +119,8 @@ class Send(msgspec.Struct, frozen=True):
         progress = self.progress
         if failure.status == 401 and progress.needs_token and not progress.renewed:
             return NeedToken(msgspec.structs.replace(progress, renewed=True), refused=True)
+        if failure.kind == "held":
+            return NeedTurn(msgspec.structs.replace(progress, attempts=progress.attempts - 1), self.token)
         if failure.kind == "stale" and not progress.resent:
             return NeedTurn(msgspec.structs.replace(progress, resent=True), self.token)
         return send_again(progress, failure, now, jitter)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamweir.errors import APIStatusError, RateLimitError
 from streamweir.flows.budget import MAX_PAUSE, SPACING, UNKNOWN, WINDOW, Budget, BudgetPolicy
-from streamweir.flows.handshake import Failure
+from streamweir.flows.handshake import HELD, Failure
 from streamweir.flows.turns import Turn
 from streamweir.report import RateLimitReport
 
@@ -48,8 +48,12 @@ class Shell:
         self.granted.append((self.now, turn))
 
     def send(self, turn: Turn) -> None:
-        self.budget.sent(turn, self.now)
-        self.sent.append((self.now, turn))
+        if self.budget.sent(turn, self.now):
+            assert self.now >= self.paused_until, "sent in a pause"
+            self.sent.append((self.now, turn))
+        else:
+            self.budget.answered(turn, HELD, self.now)
+            self.serve()
 
     def answer(self, turn: Turn, failure: Failure | None) -> None:
         denied = self.budget.answered(turn, failure, self.now)
@@ -153,7 +157,7 @@ def settle(shell: Shell) -> None:
         for _, turn in shell.granted:
             if not turn.sent and not turn.over:
                 shell.send(turn)
-            if not turn.over:
+            if turn.sent and not turn.over:
                 shell.answer(turn, None)
                 shell.budget.over(turn)
         if not any(turn.waits for turn in shell.turns):
@@ -355,6 +359,16 @@ def test_so_many_at_a_time() -> None:
     shell.run(shell.now + 20)
     assert fourth.denied is not None
     assert fourth.denied.seconds == UNKNOWN
+
+
+def test_who_has_a_turn_and_no_connection_yet_when_the_pause_comes_sends_nothing() -> None:
+    shell = Shell(Budget(BudgetPolicy(5)))
+    first, second = shell.ask(), shell.ask()
+    shell.send(first)
+    shell.answer(first, limited(3.0))
+    assert not shell.budget.sent(second, shell.now + 10)
+    shell.budget.answered(second, HELD, shell.now)
+    assert (shell.budget.state(shell.now).used, shell.budget.state(shell.now).on_their_way) == (1, 0)
 
 
 def test_a_turn_that_was_never_sent_does_not_count() -> None:

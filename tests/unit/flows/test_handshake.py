@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from streamweir.errors import APIConnectionError, APIStatusError, RateLimitError
 from streamweir.flows.backoff import RetryPolicy, backoff, parse_retry_after
 from streamweir.flows.handshake import (
+    HELD,
     MOMENT,
     Failure,
     GiveUp,
@@ -75,6 +76,12 @@ def test_a_turn_that_is_waited_for_is_no_attempt_and_counts_as_waiting() -> None
     quick = need.got(turn(MOMENT / 2))
     assert isinstance(quick, Send)
     assert quick.retry is None
+
+
+def test_one_that_was_held_back_needs_another_turn_and_was_no_attempt() -> None:
+    need = sent(sent(start()).failed(refused(503), 0.0, 1.0)).failed(HELD, 0.0, 0.5)
+    assert isinstance(need, NeedTurn)
+    assert (need.token, need.progress.attempts, need.progress.failures) == ("token", 1, 1)
 
 
 def test_a_turn_is_waited_for_as_long_as_a_first_token_and_never_beyond_deadline_or_budget() -> None:

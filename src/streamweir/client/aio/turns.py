@@ -33,9 +33,9 @@ class Turns:
             await self._wait(turn, now)
         return turn
 
-    def sent(self, turn: Turn, now: float) -> None:
-        """Its request is being written."""
-        self._budget.sent(turn, now)
+    def sent(self, turn: Turn) -> bool:
+        """Whether its request may still be written; it must be, at once."""
+        return self._budget.sent(turn, time.monotonic())
 
     def heard(self, turn: Turn, said: RateLimitReport | None) -> None:
         """What the headers of its answer say."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar, assert_never
 
@@ -26,6 +26,7 @@ from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError
 from streamweir.events import Released
 from streamweir.flows.handshake import (
+    HELD,
     Failure,
     GiveUp,
     NeedToken,
@@ -124,7 +125,7 @@ class UpstreamClient:
     async def _drive(self, state: State, body: bytes, opening: Opening) -> None:
         refused: str | None = None
         while True:
-            opening.failures = state.progress.failures
+            opening.failures, opening.attempts = state.progress.failures, state.progress.attempts
             match state:
                 case NeedToken():
                     try:
@@ -135,9 +136,11 @@ class UpstreamClient:
                         state = state.got(token)
                 case NeedTurn():
                     latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
-                    state = state.got(await self.turns.take(latest))
+                    turn = await self.turns.take(latest)
+                    if turn.denied is not None and time.monotonic() >= state.progress.deadline_at:
+                        raise TimeoutError
+                    state = state.got(turn)
                 case Send():
-                    opening.attempts = state.progress.attempts
                     if state.retry is not None:
                         opening.events.append(state.retry)
                     refused = state.token
@@ -180,6 +183,9 @@ class UpstreamClient:
             connection = await self.pool.take(exchange.origin, opening.limits.connect)
         except APIError as error:
             return Failure("not_connected", error)
+        if not self.turns.sent(turn):
+            self.pool.back(connection)
+            return HELD
         try:
             if key:
                 return await self._converse(connection, data, key, body, opening, turn)
@@ -188,13 +194,9 @@ class UpstreamClient:
             connection.abort()
             raise
 
-    def _heard(self, opening: Opening, turn: Turn, headers: Mapping[str, str]) -> None:
-        self.turns.heard(turn, self.exchange.heard(opening, headers))
-
     async def _post(self, connection: Connection, data: bytes, opening: Opening, turn: Turn) -> Failure | None:
         limits = opening.limits
         opening.sent_at = time.monotonic()
-        self.turns.sent(turn, opening.sent_at)
         wait = min(limits.first_token_timeout or NEVER, limits.inactivity_timeout or NEVER)
         try:
             answer = await connection.exchange(data, min(wait, LONG))
@@ -203,7 +205,7 @@ class UpstreamClient:
         except ConnectionLost as error:
             stale = error.reused and error.silent
             return Failure("stale" if stale else "ambiguous", self.exchange.lost(str(error)))
-        self._heard(opening, turn, answer.headers)
+        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
         if answer.status not in (200, 201):
             return await self._refused(connection, answer, opening)
         unreadable = self.exchange.unreadable(opening, answer)
@@ -219,14 +221,13 @@ class UpstreamClient:
         """Upgrade to a WebSocket, make it ready, and ask. Until the question is sent nothing can be generated."""
         exchange, limits = self.exchange, opening.limits
         opening.sent_at = time.monotonic()
-        self.turns.sent(turn, opening.sent_at)
         try:
             answer = await connection.exchange(upgrade, min(limits.connect or NEVER, LONG))
         except AnswerTimeout:
             return Failure("not_connected", exchange.late("connect", limits))
         except ConnectionLost as error:
             return Failure("not_connected", exchange.lost(str(error)))
-        self._heard(opening, turn, answer.headers)
+        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
         if answer.status != 101 and answer.status >= 300:
             return await self._refused(connection, answer, opening)
         failure = not_upgraded(answer, key, opening.correlation_id)

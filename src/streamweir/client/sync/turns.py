@@ -32,6 +32,8 @@ class Turns:
         """A turn, granted or denied by `latest`. Raises Cancelled, and then it is nobody's."""
         with self._lock:
             turn = self._budget.ask(time.monotonic(), latest)
+            if turn.granted or turn.denied is not None:
+                return turn
             woken = threading.Event()
             turn.wake = woken.set
         try:
@@ -45,10 +47,10 @@ class Turns:
             raise
         return turn
 
-    def sent(self, turn: Turn, now: float) -> None:
-        """Its request is being written."""
+    def sent(self, turn: Turn) -> bool:
+        """Whether its request may still be written; it must be, at once."""
         with self._lock:
-            self._budget.sent(turn, now)
+            return self._budget.sent(turn, time.monotonic())
 
     def heard(self, turn: Turn, said: RateLimitReport | None) -> None:
         """What the headers of its answer say."""

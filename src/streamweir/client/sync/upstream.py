@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping
 from functools import partial
 from typing import assert_never
 
@@ -24,6 +23,7 @@ from streamweir.client.token_store import store_of
 from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError
 from streamweir.flows.handshake import (
+    HELD,
     Failure,
     GiveUp,
     NeedToken,
@@ -114,7 +114,7 @@ class SyncUpstreamClient:
             cancellation.check()
             if time.monotonic() >= deadline_at:
                 raise DeadlinePassed
-            opening.failures = state.progress.failures
+            opening.failures, opening.attempts = state.progress.failures, state.progress.attempts
             match state:
                 case NeedToken():
                     try:
@@ -127,7 +127,6 @@ class SyncUpstreamClient:
                     latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
                     state = state.got(self.turns.take(latest, cancellation))
                 case Send():
-                    opening.attempts = state.progress.attempts
                     if state.retry is not None:
                         opening.events.append(state.retry)
                     refused = state.token
@@ -175,6 +174,9 @@ class SyncUpstreamClient:
             line = self._lines.take(exchange.origin, timeout if timeout != NEVER else 0, cancellation)
         except APIError as error:
             return Failure("not_connected", error)
+        if not self.turns.sent(turn):
+            self._lines.drop(line)
+            return HELD
         try:
             with cancellation.waking(line.wake):
                 failure = (
@@ -192,13 +194,9 @@ class SyncUpstreamClient:
                 raise DeadlinePassed
         return failure
 
-    def _heard(self, opening: Opening, turn: Turn, headers: Mapping[str, str]) -> None:
-        self.turns.heard(turn, self.exchange.heard(opening, headers))
-
     def _post(self, line: Line, data: bytes, opening: Opening, turn: Turn, deadline_at: float) -> Failure | None:
         limits = opening.limits
         opening.sent_at = time.monotonic()
-        self.turns.sent(turn, opening.sent_at)
         wait = min(
             limits.first_token_timeout or NEVER,
             limits.inactivity_timeout or NEVER,
@@ -211,7 +209,7 @@ class SyncUpstreamClient:
         except ConnectionLost as error:
             stale = error.reused and error.silent
             return Failure("stale" if stale else "ambiguous", self.exchange.lost(str(error)))
-        self._heard(opening, turn, answer.headers)
+        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
         if answer.status not in (200, 201):
             return self._refused(line, answer, opening)
         opening.connection = line
@@ -223,7 +221,6 @@ class SyncUpstreamClient:
         """Upgrade to a WebSocket, make it ready, and ask. Until the question is sent nothing can be generated."""
         exchange, limits = self.exchange, opening.limits
         opening.sent_at = time.monotonic()
-        self.turns.sent(turn, opening.sent_at)
         try:
             wait = min(limits.connect or NEVER, deadline_at - opening.sent_at)
             answer = line.exchange(upgrade, min(wait, LONG))
@@ -231,7 +228,7 @@ class SyncUpstreamClient:
             return Failure("not_connected", exchange.late("connect", limits))
         except ConnectionLost as error:
             return Failure("not_connected", exchange.lost(str(error)))
-        self._heard(opening, turn, answer.headers)
+        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
         if answer.status >= 300:
             return self._refused(line, answer, opening)
         if (failure := not_upgraded(answer, key, opening.correlation_id)) is not None:
