@@ -14,6 +14,7 @@ import msgspec
 
 from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError
+from streamweir.flows.budget import BudgetPolicy
 from streamweir.flows.continuation import AgainPolicy
 from streamweir.stages.limits import TimeLimits
 from streamweir.tables import (
@@ -78,6 +79,7 @@ def load_text(text: str, where: str = FILE) -> Config:
                 f"{where}: upstreams.{name}.dialect is {upstream.dialect!r}, {among(upstream.dialect, BUILTIN)}"
             )
         time_limits(upstream, TimeLimits(), f"{where}: upstreams.{name}")
+        budget_policy(upstream, f"{where}: upstreams.{name}")
     for name, profile in config.profiles.items():
         time_limits(profile, TimeLimits(), f"{where}: profiles.{name}")
         for other in profile.fallback:
@@ -177,6 +179,21 @@ def again_policy(table: UpstreamTable | ProfileTable, base: AgainPolicy) -> Agai
     """What follows a reply that broke off: the keys of a table, over `base`."""
     given = {name: value for name in AGAIN if (value := getattr(table, name)) is not None}
     return msgspec.structs.replace(base, **given) if given else base
+
+
+PLATFORM_BUDGET = 300
+"""Requests a minute that the platform allows an OAuth client; its `inin-ratelimit-allowed` says what holds."""
+
+
+def budget_policy(table: UpstreamTable, where: str, *, platform: bool = False) -> BudgetPolicy:
+    """What an upstream may be sent, by its table; `platform` says that it is a region's. Raises ConfigError."""
+    given = table.requests_per_minute
+    for key, value in (("requests_per_minute", given), ("concurrent", table.concurrent)):
+        if value is not None and value < 0:
+            raise ConfigError(f"{where}.{key} is {value}: give a number of requests; 0 is no limit")
+    if given is None:
+        return BudgetPolicy(PLATFORM_BUDGET if platform else 0, table.concurrent, assumed=True)
+    return BudgetPolicy(given, table.concurrent)
 
 
 def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str, path: str) -> None:

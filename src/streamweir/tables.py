@@ -47,6 +47,8 @@ class UpstreamTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     continue_as: Literal["assistant", "system"] | None = None
     max_gap_ratio: float = 0.05
     max_tries: int = 3
+    requests_per_minute: int | None = None
+    concurrent: int = 0
     retry_ambiguous: bool = False
     connect: Duration | None = None
     first_token_timeout: Duration | None = None

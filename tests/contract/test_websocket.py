@@ -140,8 +140,9 @@ async def test_failures_are_in_band(
     assert last["correlation_id"].startswith("sim-correlation")
     if code == "upstream_unavailable":
         assert last["message"] == "Stream initiation failed after retries"
-    # the connection is as good as before
-    assert (await ask(socket, "p"))[-1]["type"] == "complete"
+    # the connection is as good as before; after a 429 its upstream is paused, for every profile
+    assert (await ask(socket, "p"))[-1]["type"] == ("error" if model == "429" else "complete")
+    assert (await ask(socket, "no such profile"))[-1]["code"] == "profile_not_found"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, Final
 
 from streamweir.errors import (
@@ -58,7 +59,12 @@ class Problem(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the answer."""
-        return {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
+        return {} if self.retry_after is None else {"Retry-After": str(_whole(self.retry_after))}
+
+
+def _whole(seconds: float) -> int:
+    """Seconds as `Retry-After` has them: whole, and never too few."""
+    return max(1, ceil(seconds))
 
 
 def problem_of(error: StreamweirError) -> Problem:
@@ -84,8 +90,12 @@ def problem_of(error: StreamweirError) -> Problem:
     elif isinstance(error, ProtocolError):
         problem = Problem(502, "protocol_error", SENTENCES["protocol_error"])
     elif isinstance(error, APIStatusError) and error.status == 429:
-        problem = Problem(429, "rate_limited", "The model's request budget is used up; try again later.")
-        problem.retry_after = error.retry_after
+        left = error.retry_after
+        paused = error.code == "upstream_paused"
+        why = "The model has asked for a pause" if paused else "The model's request budget is used up"
+        when = "later" if left is None else f"in {_whole(left)} s"
+        problem = Problem(429, "rate_limited", f"{why}; try again {when}.")
+        problem.retry_after = left
     elif isinstance(error, APIStatusError) and error.status in (400, 413, 422):
         problem = Problem(502, "upstream_refused", "The model refused the request.")
     elif isinstance(error, APIConnectionError):

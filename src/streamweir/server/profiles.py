@@ -14,6 +14,7 @@ from streamweir.client.guarding import Guards, Release
 from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
+from streamweir.client.settings import UpstreamSettings
 from streamweir.config import DEFAULT_GUARD, again_policy, among, time_limits
 from streamweir.errors import ConfigError, RequestError
 from streamweir.faces.problems import Problem
@@ -112,8 +113,11 @@ class Profiles:
             if any(profile.upstream == name for profile in config.profiles.values()):
                 settings = upstream_settings(table, outside, f"upstreams.{name}")[0]
                 kept = known.get(name)
-                same = kept is not None and kept.settings == settings
-                self.clients[name] = kept if kept is not None and same else UpstreamClient(settings, pool)
+                if kept is None or kept.settings != settings:
+                    # to the upstream we stay who we are: what was sent, and its pause, outlast other settings
+                    turns = kept.turns if kept is not None and same_budget(kept.settings, settings) else None
+                    kept = UpstreamClient(settings, pool, turns=turns)
+                self.clients[name] = kept
         clients = self.clients
         self._guards = Guards(config.guards, environ)
         self.prompts_are_read = any(table.input != "off" for table in config.guards.values())
@@ -195,6 +199,11 @@ class Profiles:
         seen, release = self._guards.prepare(guard, {**wanted.passthrough, **said})
         messages, metadata, stop = (seen.pop(key) for key in said)
         return replace(wanted, messages=messages, metadata=metadata, stop=tuple(stop), passthrough=seen), release
+
+
+def same_budget(one: UpstreamSettings, other: UpstreamSettings) -> bool:
+    """Whether the upstream counts the requests of both as one client's, within the same limits of our own."""
+    return all(getattr(one, key) == getattr(other, key) for key in ("hosts", "client_id", "bearer", "budget"))
 
 
 def replace_fallback(policy: AgainPolicy, fallback: bool) -> AgainPolicy:
