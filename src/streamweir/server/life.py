@@ -82,8 +82,10 @@ class Server:
         self.shared.census.end("draining")
         transports = self._transports()
         await left(self.shared.census, transports)
+        # whoever has not read by now is waited for no longer; the others get what is written only now too
+        reading = [one for one in transports if not one.get_write_buffer_size()]
         await self._runner.cleanup()
-        await left(self.shared.census, transports)
+        await left(self.shared.census, reading)
 
     def _transports(self) -> list[asyncio.Transport]:
         server = self._runner.server
