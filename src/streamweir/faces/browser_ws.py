@@ -11,6 +11,7 @@ from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
 from streamweir.faces import blocked_by, public_report, retryable, told
 from streamweir.faces.chat_chunks import ChatChunks, encode, finish_reasons
+from streamweir.faces.problems import whole_seconds
 from streamweir.faces.wanted import BrowserPrompt, Wanted
 from streamweir.report import Report
 from streamweir.wire.websocket import encode_message
@@ -85,10 +86,17 @@ def acknowledgement(*, tokens: int, model: str, stream_id: str) -> bytes:
     return _frame({"type": "handshake_ack", "tokenCount": tokens, "modelId": model, "streamId": stream_id})
 
 
-def refusal(code: str, message: str, detail: str | None = None) -> bytes:
-    """The frame that answers a message which is not taken; no stream began, and none that runs is touched."""
-    body = {"type": "error", "message": ERRORS.get(code, message), "code": code}
-    return _frame(body | ({"detail": detail} if detail else {}))
+def refusal(code: str, message: str, detail: str | None = None, *, retry_after: float | None = None) -> bytes:
+    """The frame that answers a message which is not taken; no stream began, and none that runs is touched.
+
+    `retry_after`: the seconds after which the same may be taken.
+    """
+    body: dict[str, Any] = {"type": "error", "message": ERRORS.get(code, message), "code": code}
+    if detail:
+        body["detail"] = detail
+    if retry_after is not None:
+        body["retryAfter"] = whole_seconds(retry_after)
+    return _frame(body)
 
 
 class BrowserWs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from streamweir.errors import (
@@ -54,7 +55,12 @@ class Problem(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the answer."""
-        return {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
+        return {} if self.retry_after is None else {"Retry-After": str(whole_seconds(self.retry_after))}
+
+
+def whole_seconds(retry_after: float) -> int:
+    """Seconds to wait, never fewer than they are."""
+    return max(1, math.ceil(retry_after))
 
 
 def problem_of(error: StreamweirError) -> Problem:

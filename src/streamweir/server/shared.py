@@ -15,15 +15,17 @@ from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
-from streamweir.config import seconds
+from streamweir.config import rate, seconds
 from streamweir.faces.wanted import Wanted
 from streamweir.report import Report
+from streamweir.server.admission import KeyLimits, Limits
 from streamweir.server.forwarded import Seen, networks_of, seen
 from streamweir.server.keys import ANYONE, Keyring, Who
 from streamweir.server.origins import checked_origins, cors_headers
 from streamweir.server.profiles import Profiles
+from streamweir.server.slots import Slots
 from streamweir.server.tickets import Tickets
-from streamweir.tables import Config
+from streamweir.tables import Config, ServerTable
 
 MAX_REQUEST_ID: Final = 128
 """Characters of a client's X-Request-Id; it goes into logs and upstream headers, so it is short and printable."""
@@ -53,7 +55,21 @@ class Serving:
         self.trusted = networks_of(server.trusted_proxies, "server.trusted_proxies")
         self.commit_after = seconds(server.commit_after, "server.commit_after")
         self.heartbeat = seconds(server.heartbeat, "server.heartbeat")
+        self.slow_client = seconds(server.slow_client, "server.slow_client")
+        self.limits = limits_of(server)
+        self.queue_wait = seconds(server.queue_wait, "server.queue_wait")
         self.profiles: Profiles = Profiles(config, environ, pool, before.profiles if before is not None else None)
+
+
+def limits_of(server: ServerTable) -> Limits:
+    """Who may have how many streams. Raises ConfigError."""
+    keys = {
+        key.name: KeyLimits(
+            rate(key.rate, f"server.keys {key.name!r}: rate") if key.rate is not None else None, key.concurrent
+        )
+        for key in server.keys
+    }
+    return Limits(server.max_streams, server.queue, keys)
 
 
 class Shared:
@@ -69,10 +85,12 @@ class Shared:
         self.readers = asyncio.Semaphore(READERS)
         self._counting = False
         self.serving = Serving(config, environ, self.pool)
+        self.slots = Slots(self.serving.limits, self.serving.queue_wait)
 
     def reload(self, config: Config, environ: Mapping[str, str]) -> None:
         """Serve another configuration from now on. Raises ConfigError, and then the old one stays."""
         self.serving = Serving(config, environ, self.pool, self.serving)
+        self.slots.change(self.serving.limits, self.serving.queue_wait)
 
     async def count_tokens(self) -> None:
         """Load what counts prompts' tokens: up to a second in which the loop goes on, and a hundred megabytes."""
@@ -87,7 +105,8 @@ class Shared:
             await self.count_tokens()
 
     def drain(self) -> None:
-        """End every stream, in-band: the server stops."""
+        """End every stream, in-band, and send away those that wait to be one: the server stops."""
+        self.slots.dismiss()
         for carrier in list(self.live):
             carrier.end("draining")
 

@@ -140,9 +140,9 @@ class Session:
             self.write(browser_ws.refusal("handshake_failed", error.message))
         else:
             model, name = opening.profile or "", opening.request.request_id
-            self.write(browser_ws.acknowledgement(tokens=count, model=model, stream_id=name))
+            taken = browser_ws.acknowledgement(tokens=count, model=model, stream_id=name)
             self._over, self._carrier = False, None
-            self._task = asyncio.get_running_loop().create_task(self._stream(opening, model))
+            self._task = asyncio.get_running_loop().create_task(self._admitted(who, opening, model, taken))
 
     def _let_in(self, init: Init) -> Who:
         serving = self._shared.serving
@@ -187,9 +187,24 @@ class Session:
         if self._carrier is not None:
             self._carrier.end("client_gone")
         if self._task is not None and not self._task.done():
-            await asyncio.sleep(0)
-            self._task.cancel()
+            # behind its first step; and whoever closed may leave now, which cancels the waiting here, not this
+            asyncio.get_running_loop().call_soon(self._task.cancel)
             await asyncio.wait([self._task])
+
+    async def _admitted(self, who: Who, opening: Opening, model: str, taken: bytes) -> None:
+        """The stream, once there is a slot for it, which its client is told by `taken`."""
+        begun = False
+        try:
+            async with self._shared.slots.slot(who):
+                begun = True
+                self.write(taken)
+                await self._stream(opening, model)
+        except Problem as problem:
+            self.write(browser_ws.refusal(problem.code, problem.message, retry_after=problem.retry_after))
+        except asyncio.CancelledError:
+            if begun:
+                raise
+            self.write(browser_ws.refusal("cancelled", "it was cancelled before there was a slot for it"))
 
     async def _stream(self, opening: Opening, model: str) -> None:
         shared = self._shared

@@ -19,7 +19,7 @@ from streamweir.events import Released
 from streamweir.faces import HEARTBEAT, STREAM_HEADERS
 from streamweir.relay import Relay
 from streamweir.server.reply import StreamReply
-from streamweir.server.shared import BEGUN, SHARED, Shared, answer_headers
+from streamweir.server.shared import BEGUN, SHARED, Shared, answer_headers, who_of
 
 
 class Downstream:
@@ -149,8 +149,19 @@ async def stream(
 ) -> web.StreamResponse:
     """Open the upstream, and stream its reply to the client. Raises StreamweirError where it is refused first.
 
-    200 goes out at the upstream's own status, or after `commit_after`; a refusal behind that is in-band.
+    200 goes out at the upstream's own status, or after `commit_after`; a refusal behind that is in-band. Raises Problem
+    where there is no slot for it.
     """
+    async with request.app[SHARED].slots.slot(who_of(request)):
+        return await _stream(request, opening, encode, headers)
+
+
+async def _stream(
+    request: web.Request,
+    opening: Opening,
+    encode: Callable[[Sequence[Released]], bytes],
+    headers: Mapping[str, str] | None,
+) -> web.StreamResponse:
     shared = request.app[SHARED]
     serving = shared.serving
     reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **(headers or {})})
@@ -189,7 +200,12 @@ async def stream(
 
 
 async def gather(request: web.Request, opening: Opening) -> tuple[list[Released], Opening]:
-    """All released events of a reply, the terminal one last. Raises StreamweirError where it is refused."""
+    """All released events of a reply, the terminal one last. Raises StreamweirError or Problem where it is refused."""
+    async with request.app[SHARED].slots.slot(who_of(request)):
+        return await _gather(request, opening)
+
+
+async def _gather(request: web.Request, opening: Opening) -> tuple[list[Released], Opening]:
     shared = request.app[SHARED]
     opened = await opened_or_told(shared, request, opening)
     relay, first = opened.source.relay(opened, tuple)
