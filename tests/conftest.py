@@ -39,6 +39,7 @@ ON_UVLOOP = {
     "test_gate.py",
     "test_proxy.py",
     "test_reply.py",
+    "test_slow_clients.py",
     "test_time.py",
     "test_websocket.py",
 }

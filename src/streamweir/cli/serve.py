@@ -36,6 +36,7 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
     SIGHUP reads the configuration again; streams that run keep the one they began with. A line of JSON on stderr says
     how each stream ended.
     """
+    from streamweir.server.descriptors import raise_limit
     from streamweir.server.life import LOOPBACK, Server, check_host, serve
     from streamweir.server.log import told
 
@@ -47,6 +48,7 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
 
     found, environ = read()
     check_host(host, found, insecure)
+    raise_limit()
     server = Server(found, environ, host, _port(port), told=None if quiet else told)
     # what is loaded by now stays: the collector need not walk it again and again
     gc.collect()

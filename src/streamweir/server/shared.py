@@ -82,6 +82,8 @@ class Shared:
         self.live: set[Carrier[bytes]] = set()
         self.told = told
         self.body_limit = config.server.body_limit
+        self.uploading = 0
+        """Bytes of bodies that are on their way in, at most: what their heads announce."""
         self.readers = asyncio.Semaphore(READERS)
         self._counting = False
         self.serving = Serving(config, environ, self.pool)

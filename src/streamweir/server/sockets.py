@@ -18,8 +18,9 @@ from streamweir.faces import browser_ws
 from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init
 from streamweir.faces.problems import Problem
 from streamweir.relay import Relay
-from streamweir.server.gate import still, use_ticket
+from streamweir.server.gate import inbound_of, still, use_ticket
 from streamweir.server.keys import NOBODY, Who
+from streamweir.server.patience import Patience
 from streamweir.server.reply import HIGH_WATER
 from streamweir.server.shared import SHARED, answer_headers, opening_of, who_of
 from streamweir.server.streams import opened_or_told, refused
@@ -49,6 +50,9 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     socket.headers.update(answer_headers(request))
     await shared.count_tokens()
     await socket.prepare(request)
+    inbound = inbound_of(request)
+    if inbound is not None:
+        inbound.upgraded()
     session = Session(request)
     shared.wheel.add(session)
     try:
@@ -75,6 +79,9 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._carrier: Carrier[bytes] | None = None
         self._slow = False
+        self._dropped = False
+        self._written = 0
+        self._patience = Patience(self._serving.slow_client)
         self._over = False
         self._every = self._shared.serving.heartbeat
         self._beat_at = time.monotonic() + self._every
@@ -83,19 +90,31 @@ class Session:
 
     def due(self, now: float) -> float:
         """The next heartbeat; sooner where we wait for the client to read."""
-        return now + LOOK if self._slow else self._beat_at
+        return now + LOOK if self._slow or self._dropped else self._beat_at
 
     def tick(self, now: float) -> None:
-        """Beat, or see whether the client has read enough."""
-        transport = self._request.transport
-        if self._slow:
-            if transport is None or transport.get_write_buffer_size() <= HIGH_WATER:
+        """Beat, or see whether the client has read enough; drop one that reads nothing."""
+        if self._slow or self._dropped:
+            transport = self._request.transport
+            waiting = transport.get_write_buffer_size() if transport is not None else 0
+            if self._slow and waiting <= HIGH_WATER:
                 self._slow = False
                 if self._carrier is not None:
                     self._carrier.resume()
+            self._dropped = self._dropped and waiting > 0
+            if self._patience.gone(self._written, waiting, now):
+                self._drop()
         elif now >= self._beat_at:
             self._beat_at = now + self._every
             self.write(HEARTBEAT)
+
+    def _drop(self) -> None:
+        if self._carrier is not None and not self._carrier.relay.done:
+            # in-band, behind what waits, so that a client that wakes up sees it
+            self._dropped = True
+            self._carrier.end("slow_client")
+        elif self._request.transport is not None:
+            self._request.transport.abort()
 
     # -- what the client says --------------------------------------------------------------------------
 
@@ -172,6 +191,7 @@ class Session:
         transport = self._request.transport
         if transport is None or transport.is_closing() or not frames:
             return
+        self._written += len(frames)
         transport.write(frames)
         if transport.get_write_buffer_size() > TOO_MUCH:
             # a stream stops at HIGH_WATER: these are answers to messages of a client that reads none of them
