@@ -16,6 +16,7 @@ from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.config import rate, seconds
+from streamweir.faces.bounds import check_wanted
 from streamweir.faces.wanted import Wanted
 from streamweir.report import Report
 from streamweir.server.admission import KeyLimits, Limits
@@ -164,7 +165,8 @@ def seen_of(request: web.Request) -> Seen:
 
 
 async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
-    """The handshake for what a client wants. Raises Problem."""
+    """The handshake for what a client wants. Raises Problem or StreamweirError."""
+    check_wanted(wanted)
     shared = request.app[SHARED]
     opening = partial(
         shared.serving.profiles.opening,
