@@ -15,6 +15,10 @@ MAX_DEPTH: Final = 100
 """Arrays and objects inside one another. Schemas of tools have some ten; what is written again for an upstream ends
 with an error of Python's near 1,000, and nearer where more functions wait."""
 
+MAX_PARTS: Final = 1_000_000
+"""Quotes and opening brackets. Each part of a request is an object of some 60 bytes here; a million in 4 MiB is one in
+four bytes, which is no prompt."""
+
 MAX_MESSAGES: Final = 2_048
 """Messages of one request; what OpenAI's own route takes is said to be as many. Each is read by itself."""
 
@@ -29,9 +33,12 @@ NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 TOO_DEEP: Final = b"[" * (MAX_DEPTH + 1)
 
 
-def check_depth(body: bytes) -> None:
-    """Refuse what is nested too deeply before anything is made of it. Raises RequestError."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+def check_shape(body: bytes) -> None:
+    """Refuse what is nested too deeply, or falls into too many parts, before any is made. Raises RequestError."""
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets + body.count(b'"') > MAX_PARTS:
+        raise RequestError(f"the request has over {MAX_PARTS} quotes and brackets: fewer strings, arrays and objects")
+    if brackets <= MAX_DEPTH:
         return
     # without escapes, what stands between every second pair of quotes is in no string
     outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])

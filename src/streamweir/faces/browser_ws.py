@@ -10,7 +10,7 @@ import msgspec
 from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
 from streamweir.faces import blocked_by, public_report, retryable, told
-from streamweir.faces.bounds import check_depth
+from streamweir.faces.bounds import check_shape
 from streamweir.faces.chat_chunks import ChatChunks, encode, finish_reasons
 from streamweir.faces.problems import whole_seconds
 from streamweir.faces.wanted import BrowserPrompt, Wanted
@@ -64,7 +64,7 @@ _payload = msgspec.json.Decoder(InitPayload)
 def read_message(text: str | bytes) -> Said:
     """What a client said. Raises RequestError with this wire's code, and in its message what is wrong."""
     try:
-        check_depth(text.encode() if isinstance(text, str) else text)
+        check_shape(text.encode() if isinstance(text, str) else text)
         said = _message.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RequestError) as error:
         raise RequestError(f"not a message of this protocol: {error}", code="invalid_handshake") from None

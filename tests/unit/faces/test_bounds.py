@@ -10,15 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamweir.errors import RequestError
-from streamweir.faces.bounds import MAX_DEPTH, MAX_ID, MAX_MESSAGES, MAX_METADATA, check_depth, check_wanted
+from streamweir.faces.bounds import MAX_DEPTH, MAX_ID, MAX_MESSAGES, MAX_METADATA, check_shape, check_wanted
 from streamweir.faces.wanted import Wanted, read_body
+
+
+def assert_named(message: str) -> None:
+    assert "nested too deeply: at most 100" in message or "over 1000000 quotes" in message
 
 
 def deep(body: bytes) -> bool:
     try:
-        check_depth(body)
+        check_shape(body)
     except RequestError as error:
-        return "nested too deeply: at most 100" in error.message
+        assert_named(error.message)
+        return True
     return False
 
 
@@ -62,6 +67,8 @@ def test_no_body_takes_long(piece: bytes) -> None:
         began = time.process_time()
         deep(body)
         assert time.process_time() - began < 2
+    with pytest.raises(RequestError, match="over 1000000 quotes and brackets"):
+        check_shape(b"[" + b"[]," * 1_000_000 + b"1]")
 
 
 def test_it_comes_before_the_reading() -> None:
