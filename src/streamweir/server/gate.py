@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from streamweir.errors import StreamweirError
 from streamweir.faces.problems import Problem, problem_of
@@ -66,6 +66,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _let_in(request: web.Request) -> None:
     """Find out which page asks, and who. Raises Problem, and for a preflight its answer."""
+    if request.version not in (HttpVersion10, HttpVersion11):
+        raise Problem(400, "bad_request", "this server speaks HTTP/1.0 and HTTP/1.1")
     origin = request.headers.get("Origin")
     if origin is not None and not request.path.startswith(OPEN):
         _check_origin(request, origin)
