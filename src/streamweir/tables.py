@@ -111,8 +111,9 @@ class GuardTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One of `server.keys`: an API key by its hash, and the profiles that it may use; none named: all.
+    """One of `server.keys`: an API key by its hash, the profiles that it may use (none named: all), and how much.
 
+    `rate` is streams begun in a window, "60/min"; `concurrent` those that it may have at a time. None: no limit.
     `admin`: /metrics too.
     """
 
@@ -120,6 +121,8 @@ class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     sha256: str
     profiles: list[str] | None = None
     admin: bool = False
+    rate: str | None = None
+    concurrent: int | None = None
 
 
 class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -135,7 +138,11 @@ class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     heartbeat: Duration = 15.0
     resume_window: Duration = 60.0
     drain: Duration = 60.0
+    slow_client: Duration = 10.0
     body_limit: int = 4 * 1024 * 1024
+    max_streams: int = 2000
+    queue: int = 200
+    queue_wait: Duration = 10.0
 
 
 class LiveTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ OPENAI_KINDS: Final[dict[int, str]] = {
     403: "permission_error",
     404: "invalid_request_error",
     405: "invalid_request_error",
+    408: "invalid_request_error",
     413: "invalid_request_error",
     422: "invalid_request_error",
     429: "rate_limit_error",
@@ -59,12 +60,12 @@ class Problem(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the answer."""
-        return {} if self.retry_after is None else {"Retry-After": str(_whole(self.retry_after))}
+        return {} if self.retry_after is None else {"Retry-After": str(whole_seconds(self.retry_after))}
 
 
-def _whole(seconds: float) -> int:
-    """Seconds as `Retry-After` has them: whole, and never too few."""
-    return max(1, ceil(seconds))
+def whole_seconds(retry_after: float) -> int:
+    """Seconds to wait, never fewer than they are."""
+    return max(1, ceil(retry_after))
 
 
 def problem_of(error: StreamweirError) -> Problem:
@@ -93,7 +94,7 @@ def problem_of(error: StreamweirError) -> Problem:
         left = error.retry_after
         paused = error.code == "upstream_paused"
         why = "The model has asked for a pause" if paused else "The model's request budget is used up"
-        when = "later" if left is None else f"in {_whole(left)} s"
+        when = "later" if left is None else f"in {whole_seconds(left)} s"
         problem = Problem(429, "rate_limited", f"{why}; try again {when}.")
         problem.retry_after = left
     elif isinstance(error, APIStatusError) and error.status in (400, 413, 422):

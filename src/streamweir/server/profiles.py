@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
@@ -26,6 +26,9 @@ from streamweir.stages.limits import TimeLimits
 from streamweir.stages.report import rfc3339
 from streamweir.tables import Config
 from streamweir.tokens import counter
+
+MAX_NAME: Final = 256
+"""Characters of a name that is repeated in an answer, and compared with those that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,12 @@ class Profiles:
             raise Problem(400, "profile_missing", "name a profile: there is no server.default_profile", param="model")
         if not who.may(name):
             # whether it exists is none of their business
-            raise Problem(403, "profile_not_allowed", f"this key may not use profile {name!r}", param="model")
+            raise Problem(
+                403, "profile_not_allowed", f"this key may not use profile {name[:MAX_NAME]!r}", param="model"
+            )
         profile = self._profiles.get(name)
+        if profile is None and len(name) > MAX_NAME:
+            raise Problem(404, "profile_not_found", f"no profile's name has over {MAX_NAME} characters", param="model")
         if profile is None:
             raise Problem(
                 404, "profile_not_found", f"profile {name!r} is unknown, {among(name, self._profiles)}", param="model"
