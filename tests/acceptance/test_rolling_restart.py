@@ -22,14 +22,14 @@ from tests.proxies import body_of, profile, upstream
 from tests.servers import Serve
 
 LIVE = 200
-DRAIN = 10.0
-"""Seconds; the short streams generate for three, so that a busy machine has time to spare."""
+DRAIN = 12.0
+"""Seconds; the short streams generate for five, so that a busy machine has time to spare."""
 
 ASKING = 3
 """Clients that ask for quick ones all the time, one behind the other."""
 
 QUICK = "sim:none?tokens=5&rate=50"
-SHORT = "sim:none?tokens=15&rate=5"
+SHORT = "sim:none?tokens=25&rate=5"
 LONG = "sim:none?tokens=100000&rate=5"
 
 NGINX = """
