@@ -48,6 +48,11 @@ class MemoryLogs:
         log.trim(upto, self.each)
         self.size += log.size - before
 
+    def crowded(self, log: Log) -> bool:
+        """Forget what was read of a log that is too large. Whether it still is: its producer must wait."""
+        self.trim(log, log.read_upto)
+        return log.size > self.each
+
     def forget(self, log: Log) -> None:
         """The log is gone."""
         self.size -= log.size
