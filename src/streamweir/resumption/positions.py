@@ -15,7 +15,7 @@ class Producer:
     to the log may be lost, come late or twice; what is sent `again` does no harm where it came.
     """
 
-    __slots__ = ("_waiting", "epoch", "logged", "next")
+    __slots__ = ("_waiting", "crowded", "epoch", "logged", "next")
 
     def __init__(self, epoch: int, next: int = 0) -> None:
         """`next`: where the log was when it gave the epoch."""
@@ -23,6 +23,8 @@ class Producer:
         self.next = next
         self.logged = next
         """The log has every entry before this position."""
+        self.crowded = False
+        """The log is full of what nobody has read: the upstream must wait."""
         self._waiting: deque[Append] = deque()
 
     def offer(self, entries: Sequence[bytes], *, last: bool = False) -> Append:
@@ -34,9 +36,10 @@ class Producer:
         self._waiting.append(append)
         return append
 
-    def acknowledged(self, next: int) -> None:
-        """The log has everything before that position. Answers may come in any order."""
-        self.logged = max(self.logged, next)
+    def acknowledged(self, next: int, *, crowded: bool = False) -> None:
+        """The log has everything before that position. Answers may come in any order: an old one says nothing new."""
+        if next >= self.logged:
+            self.logged, self.crowded = next, crowded
         waiting = self._waiting
         while waiting and waiting[0].first + len(waiting[0].entries) <= next:
             waiting.popleft()

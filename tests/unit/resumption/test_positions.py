@@ -12,10 +12,12 @@ def test_nothing_is_logged_before_the_log_says_so() -> None:
     producer.offer((b"a", b"b"))
     producer.offer((b"c",))
     assert (producer.logged, producer.next) == (0, 3)
-    producer.acknowledged(2)
+    producer.acknowledged(2, crowded=True)
     assert producer.logged == 2
+    # an answer that was given before that one
     producer.acknowledged(1)
     assert producer.logged == 2
+    assert producer.crowded
 
 
 def test_what_no_answer_came_for_is_sent_again_as_one_append() -> None:
