@@ -108,6 +108,7 @@ def _check_server(config: Config, where: str) -> None:
     if server.body_limit < 1:
         raise ConfigError(f"{where}.body_limit is {server.body_limit}: give bytes, at least 1")
     seconds(server.commit_after, f"{where}.commit_after")
+    seconds(server.drain, f"{where}.drain")
     if seconds(server.heartbeat, f"{where}.heartbeat") < MIN_HEARTBEAT:
         raise ConfigError(f"{where}.heartbeat is {server.heartbeat!r}: it must be at least {MIN_HEARTBEAT} s")
     seconds(server.resume_window, f"{where}.resume_window")

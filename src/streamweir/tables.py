@@ -109,11 +109,15 @@ class GuardTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One of `server.keys`: an API key by its hash, and the profiles that it may use; none named: all."""
+    """One of `server.keys`: an API key by its hash, and the profiles that it may use; none named: all.
+
+    `admin`: /metrics too.
+    """
 
     name: str
     sha256: str
     profiles: list[str] | None = None
+    admin: bool = False
 
 
 class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -128,6 +132,7 @@ class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     commit_after: Duration = 10.0
     heartbeat: Duration = 15.0
     resume_window: Duration = 60.0
+    drain: Duration = 60.0
     body_limit: int = 4 * 1024 * 1024
 
 

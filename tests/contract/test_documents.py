@@ -74,7 +74,7 @@ async def test_the_small_answers(simulator: RunningSimulator) -> None:
     server = await proxy_with(upstream(simulator) + profile("p", "sim:none"))
     async with aiohttp.ClientSession(server.url) as http:
         document = await (await http.get("/openapi.json")).json()
-        for path in ("/healthz", "/version", "/v1/models"):
+        for path in ("/healthz", "/readyz", "/version", "/v1/models"):
             schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
             async with http.get(path) as answer:
                 against(document, schema).validate(await answer.json())
@@ -85,6 +85,12 @@ async def test_the_small_answers(simulator: RunningSimulator) -> None:
             content = described["responses"][str(answer.status)]["content"]["application/json"]["schema"]
             against(document, content).validate(await answer.json())
             assert answer.headers["Cache-Control"] == "no-store"
+        server.shared.census.drain()
+        for method, path in (("GET", "/readyz"), ("POST", "/api/llm/stream")):
+            async with http.request(method, path) as answer:
+                assert answer.status == 503
+                content = document["paths"][path][method.lower()]["responses"]["503"]["content"]
+                against(document, content["application/json"]["schema"]).validate(await answer.json())
     await server.stop()
 
 

@@ -199,11 +199,11 @@ async def test_nobody_came_back_within_the_window(simulator: RunningSimulator, t
         report = await told.next(2)
         assert (report.status, report.cancelled_by) == ("cancelled", "client")
         async with asyncio.timeout(2):
-            while len(server.shared.streams):
+            while len(server.shared.kept.streams):
                 await asyncio.sleep(0.02)
         async with http.get(url) as answer:
             assert (answer.status, (await answer.json())["code"]) == (404, "stream_not_found")
-    assert server.shared.logs.size == 0
+    assert server.shared.kept.logs.size == 0
     await server.stop()
 
 
@@ -280,7 +280,7 @@ async def test_nobody_listens_and_the_log_is_full(simulator: RunningSimulator) -
     async with aiohttp.ClientSession(server.url) as http:
         url = await create(http, "huge")
         async with asyncio.timeout(20):
-            while not server.shared.logs.full:
+            while not server.shared.kept.logs.full:
                 await asyncio.sleep(0.02)
         seen = simulator.simulator.seen[0]
         held = [-1, -2]
@@ -289,7 +289,7 @@ async def test_nobody_listens_and_the_log_is_full(simulator: RunningSimulator) -
                 held = [held[1], seen.written]
                 await asyncio.sleep(0.3)
         assert seen.outcome == "open", "it is held back, and not ended"
-        assert server.shared.logs.size < 2 * 1048576
+        assert server.shared.kept.logs.size < 2 * 1048576
         async with http.post("/api/llm/streams", json=wanted("p")) as answer:
             assert (answer.status, (await answer.json())["code"]) == (503, "logs_full")
             assert int(answer.headers["Retry-After"]) > 0
@@ -299,7 +299,7 @@ async def test_nobody_listens_and_the_log_is_full(simulator: RunningSimulator) -
         assert text_of(events) == "".join(tokens_of(WHOLE, 400000))
         async with http.get(f"{url}&after=3") as answer:
             assert (answer.status, (await answer.json())["code"]) == (404, "position_gone")
-        assert server.shared.logs.size < 2 * 1048576
+        assert server.shared.kept.logs.size < 2 * 1048576
         await create(http, "p")
     await server.stop()
 
@@ -459,6 +459,16 @@ async def test_a_chat_is_cancelled_by_its_id(http: aiohttp.ClientSession, told: 
     assert (await told.next(1)).cancelled_by == "client"
     async with http.delete("/api/chat/other/stream") as answer:
         assert answer.status == 204
+
+
+async def test_a_new_message_cancels_a_reply_that_nobody_reads(http: aiohttp.ClientSession, told: Told) -> None:
+    async with http.post("/api/chat", json=body_of("ai-sdk", "stall")) as answer:
+        await answer.content.readany()
+    await asyncio.sleep(0.1)
+    async with http.post("/api/chat", json=body_of("ai-sdk", "p")) as answer:
+        assert (await told.next(1)).cancelled_by == "client"
+        assert (await answer.read()).endswith(b"data: [DONE]\n\n")
+    assert (await told.next(1)).status == "completed"
 
 
 async def test_a_chat_that_asks_for_it_ends_with_its_client(http: aiohttp.ClientSession, told: Told) -> None:

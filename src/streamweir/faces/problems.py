@@ -30,6 +30,10 @@ OPENAI_KINDS: Final[dict[int, str]] = {
 }
 
 
+DRAINING_WAIT: Final = 1.0
+"""Seconds that a draining server tells clients to wait: another instance behind the address takes them at once."""
+
+
 class Problem(Exception):
     """A refusal with a status. `param` names the key of the request that is at fault, where one is."""
 
@@ -62,6 +66,8 @@ def problem_of(error: StreamweirError) -> Problem:
 
     A client is told what it can mend itself. What an upstream said, and why its credentials failed, stays here.
     """
+    if error.code == "server_draining":
+        return draining()
     if isinstance(error, ContextWindowExceeded):
         return Problem(422, "context_window_exceeded", error.message, param="messages")
     if error.code == "prompt_blocked":
@@ -87,4 +93,11 @@ def problem_of(error: StreamweirError) -> Problem:
     elif isinstance(error, APIError):
         problem = Problem(502, "upstream_refused", "The model refused the request.")
     problem.correlation_id = error.correlation_id
+    return problem
+
+
+def draining() -> Problem:
+    """The refusal of whatever would begin while the server stops."""
+    problem = Problem(503, "server_draining", SENTENCES["server_draining"])
+    problem.retry_after = DRAINING_WAIT
     return problem

@@ -18,11 +18,13 @@ from streamweir.server.shared import BEGUN, ORIGIN_ALLOWED, SHARED, WHO, Serving
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-OPEN: Final = ("/healthz", "/version", "/openapi.json", "/asyncapi.json", "/static/", "/console")
+OPEN: Final = ("/healthz", "/readyz", "/version", "/openapi.json", "/asyncapi.json", "/static/", "/console")
 """What everybody may see: it says nothing of any stream."""
 
 CAPABLE: Final = "/api/llm/streams/"
 """Where a stream's own capability stands for a key: an EventSource can send nothing else."""
+ADMIN: Final = ("/metrics",)
+"""What only operators' keys open, where there are keys."""
 
 KEY_PROTOCOL: Final = "streamweir.key."
 TICKET_PROTOCOL: Final = "streamweir.ticket."
@@ -37,6 +39,8 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Lets in who may ask, and gives every refusal the shape of its route."""
     try:
         _let_in(request)
+        if begins(request):
+            request.app[SHARED].census.check()
         answer = await handler(request)
     except web.HTTPException as error:
         if error.status < 400:
@@ -50,7 +54,14 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = _shaped(request, _problem(request, error))
     if not answer.prepared:
         answer.headers.update(answer_headers(request))
+    if request.app[SHARED].census.draining:
+        answer.force_close()
     return answer
+
+
+def begins(request: web.Request) -> bool:
+    """Whether a request wants something new; what reads, attaches or cancels goes on while the server drains."""
+    return request.method == "POST" or request.path == "/ws"
 
 
 def _let_in(request: web.Request) -> None:
@@ -62,7 +73,9 @@ def _let_in(request: web.Request) -> None:
             raise web.HTTPNoContent(headers=preflight_headers(request.headers) | answer_headers(request))
     serving = request.app[SHARED].serving
     if serving.keys and not request.path.startswith(OPEN):
-        request[WHO] = _who(request, serving)
+        request[WHO] = who = _who(request, serving)
+        if request.path.startswith(ADMIN) and not who.admin:
+            raise Problem(403, "admin_needed", "this needs the key of an operator: one with admin = true")
 
 
 def _problem(request: web.Request, error: Exception) -> Problem:
@@ -86,6 +99,7 @@ def _problem(request: web.Request, error: Exception) -> Problem:
 
 
 def _shaped(request: web.Request, problem: Problem) -> web.Response:
+    request.app[SHARED].refuse(problem, request)
     body = msgspec.json.encode(problem.body(openai=request.path.startswith("/v1/")))
     return web.Response(status=problem.status, body=body, content_type="application/json", headers=problem.headers)
 

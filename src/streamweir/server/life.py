@@ -14,7 +14,8 @@ from aiohttp import web
 
 from streamweir.errors import ConfigError, StreamweirError
 from streamweir.server.app import make_app
-from streamweir.server.shared import Shared, Told
+from streamweir.server.drain import Signals, drain, left
+from streamweir.server.shared import Refused, Shared, Told
 from streamweir.tables import Config
 
 BACKLOG: Final = 2048
@@ -30,9 +31,16 @@ class Server:
     """A proxy that accepts on `host` and `port` (0: any free port; `port` then says which). Raises ConfigError."""
 
     def __init__(
-        self, config: Config, environ: Mapping[str, str], host: str, port: int, *, told: Told | None = None
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        host: str,
+        port: int,
+        *,
+        told: Told | None = None,
+        refused: Refused | None = None,
     ) -> None:
-        self.shared = Shared(config, environ, told)
+        self.shared = Shared(config, environ, told, refused)
         self._files = (config.server.tls_cert, config.server.tls_key)
         self._tls = tls_context(*self._files)
         self._runner = web.AppRunner(
@@ -65,12 +73,21 @@ class Server:
             raise port_error(error, self.host, self.port) from None
         if not self.port:
             self.port = self._runner.addresses[0][1]
+        self.shared.lag.start()
 
     async def stop(self) -> None:
         """End every stream, each with its own word for it, and close everything."""
-        self.shared.drain()
-        await asyncio.sleep(0)
+        self.shared.lag.stop()
+        self.shared.census.drain()
+        self.shared.census.end("draining")
+        transports = self._transports()
+        await left(self.shared.census, transports)
         await self._runner.cleanup()
+        await left(self.shared.census, transports)
+
+    def _transports(self) -> list[asyncio.Transport]:
+        server = self._runner.server
+        return [one.transport for one in server.connections if one.transport is not None] if server is not None else []
 
     def reload(self, config: Config, environ: Mapping[str, str], *, insecure: bool = False) -> None:
         """Serve another configuration from now on; streams keep theirs. Raises ConfigError, and then all stays.
@@ -137,13 +154,13 @@ def check_host(host: str, config: Config, insecure: bool) -> None:
 async def serve(
     server: Server, again: Callable[[], tuple[Config, Mapping[str, str]]], say: Callable[[str], None], *, insecure: bool
 ) -> None:
-    """Serve until SIGINT or SIGTERM. SIGHUP reads the configuration `again`."""
+    """Serve until SIGINT or SIGTERM, and then until live streams have ended. SIGHUP reads the configuration `again`."""
     await server.start()
     say(f"listening on {server.url}")
-    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    signals = Signals()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, signals.come)
 
     def reload() -> None:
         try:
@@ -156,5 +173,6 @@ async def serve(
 
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, reload)
-    await stopped.wait()
+    await signals.first.wait()
+    await drain(server.shared.census, server.shared.serving.drain, signals.second, say)
     await server.stop()

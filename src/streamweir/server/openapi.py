@@ -22,7 +22,7 @@ REFUSALS: Final = {
     "422": "the prompt does not fit the context window",
     "429": "the upstream's request budget is used up; Retry-After says for how long",
     "502": "the upstream refused, or its credentials failed",
-    "503": "the profile is not usable, or the server is full",
+    "503": "the profile is not usable, or the server is full or draining (server_draining)",
     "504": "the upstream did not answer in time",
 }
 
@@ -62,6 +62,8 @@ def openapi_document() -> dict[str, Any]:
             "/v1/models": {"get": _get("models", "the profiles that the key may use", "Models", OPENAI)},
             "/api/llm/tickets": {"post": _tickets()},
             "/healthz": {"get": _get("healthz", "the process answers", "Health", None)},
+            "/readyz": {"get": _readyz()},
+            "/metrics": {"get": _metrics()},
             "/version": {"get": _get("version", "which release this is", "Version", None)},
         },
         "components": {
@@ -142,6 +144,10 @@ def _documented() -> dict[str, Any]:
             {"object": {"const": "list"}, "data": {"type": "array", "items": shape({"id": TEXT, "object": TEXT})}}
         ),
         "Health": shape({"status": {"const": "ok"}}),
+        "Ready": shape({"status": {"const": "ready"}}),
+        "Unready": shape(
+            {"status": {"enum": ["draining", "full"]}, "reasons": {"type": "array", "items": TEXT, "minItems": 1}}
+        ),
         "Version": shape({"name": TEXT, "version": TEXT}),
     }
 
@@ -194,6 +200,19 @@ def _get(name: str, summary: str, content: str, refusal: str | None) -> dict[str
     if refusal is not None:
         answers["401"] = {"description": REFUSALS["401"], "content": _json_of(refusal)}
     return {"operationId": name, "summary": summary, "responses": answers, **open_to_all}
+
+
+def _readyz() -> dict[str, Any]:
+    described = _get("readyz", "whether something new may come here", "Ready", None)
+    described["responses"]["503"] = {"description": "nothing new should come here", "content": _json_of("Unready")}
+    return described
+
+
+def _metrics() -> dict[str, Any]:
+    described = _get("metrics", "for Prometheus; where there are keys, for one with admin = true", "Refusal", "Refusal")
+    described["responses"]["200"]["content"] = {"text/plain": {"schema": TEXT}}
+    described["responses"]["403"] = {"description": "the key is no operator's", "content": _json_of("Refusal")}
+    return described
 
 
 def _tickets() -> dict[str, Any]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from hashlib import sha256
 from typing import Final
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from streamweir.client.exchange import Exchange
 from streamweir.client.opening import Opening
 from streamweir.errors import ContextWindowExceeded, RequestError, StreamweirError
 from streamweir.faces import browser_ws
 from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init, Resume
-from streamweir.faces.problems import Problem
+from streamweir.faces.problems import Problem, draining
 from streamweir.resumption.directory import Made
 from streamweir.resumption.log import Trimmed
 from streamweir.server.gate import still, use_ticket
+from streamweir.server.kept import new_capability
 from streamweir.server.keys import NOBODY, Who
 from streamweir.server.reply import HIGH_WATER
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, answer_headers, new_capability, opening_of, who_of
+from streamweir.server.shared import SHARED, answer_headers, opening_of, who_of
 from streamweir.server.stream_routes import checked, idempotency_key, made_before, unknown
 
 LOOK: Final = 0.05
@@ -49,8 +51,9 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     socket.headers.update(answer_headers(request))
     await shared.count_tokens()
     await socket.prepare(request)
-    session = Session(request)
+    session = Session(request, socket)
     shared.wheel.add(session)
+    shared.census.sockets.add(session)
     try:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
@@ -59,15 +62,18 @@ async def websocket(request: web.Request) -> web.StreamResponse:
                 session.write(browser_ws.refusal("invalid_handshake", "", "messages are JSON texts, not binary"))
     finally:
         shared.wheel.remove(session)
-        session.leave()
+        shared.census.sockets.discard(session)
+        await session.close()
     return socket
 
 
 class Session:
     """One connection: the stream that is sent over it, and what its client may do."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
+        self._socket = socket
+        self._going: asyncio.Task[bool] | None = None
         self._shared = request.app[SHARED]
         self._who = who_of(request)
         self._serving = self._shared.serving
@@ -137,22 +143,24 @@ class Session:
 
     async def _init(self, init: Init) -> None:
         shared = self._shared
+        if shared.census.draining:
+            raise draining()
         who = self._let_in(init.ticket)
         key = idempotency_key(init.key)
         digest = sha256(msgspec.json.encode(init.wanted)).digest()
-        async with shared.making(who.name, key):
+        async with shared.kept.making(who.name, key):
             made = made_before(self._request, who.name, key, digest)
             if made is not None:
                 self._acknowledge(self._found(made.id, who.name, made.capability))
                 return
             opening = await opening_of(self._request, init.wanted, withdraw=True, who=who)
-            shared.room_for_a_log()
+            shared.kept.check()
             self._name(opening)
             exchange: Exchange = opening.source.exchange
             count = exchange.prompt_tokens(opening)
             name, model, capability = opening.request.request_id, opening.profile or "", new_capability()
             if key is not None:
-                shared.streams.remember(who.name, key, Made(digest, name, capability, time.monotonic()))
+                shared.kept.streams.remember(who.name, key, Made(digest, name, capability, time.monotonic()))
             face = BrowserWs(stream=name, model=model, created=int(opening.started_at))
             stream = Resumable(
                 self._request, opening, face.frames, id=name, owner=who.name, capability=capability, wire="ws"
@@ -167,9 +175,9 @@ class Session:
         self._streams += 1
         given = name = opening.request.request_id
         number = self._streams
-        while number > 1 or name in self._shared.streams:
+        while number > 1 or name in self._shared.kept.streams:
             name = f"{given}-{number}"
-            if name not in self._shared.streams:
+            if name not in self._shared.kept.streams:
                 break
             number += 1
         if name != given:
@@ -189,7 +197,7 @@ class Session:
         self._send(stream, min(after, stream.log.next - 2) if stream.over else after)
 
     def _found(self, id: str, owner: str | None, capability: str | None) -> Resumable:
-        stream = self._shared.streams.find(id, owner, capability)
+        stream = self._shared.kept.streams.find(id, owner, capability)
         if stream is None or stream.wire != "ws":
             raise unknown()
         return stream
@@ -237,7 +245,7 @@ class Session:
     def write(self, frames: bytes) -> None:
         """Write whole frames."""
         transport = self._request.transport
-        if transport is None or transport.is_closing() or not frames:
+        if transport is None or transport.is_closing() or not frames or self._going is not None:
             return
         transport.write(frames)
         if transport.get_write_buffer_size() > TOO_MUCH:
@@ -254,3 +262,19 @@ class Session:
         self.stuck = False
         if stream is not None:
             stream.leave(self)
+            if self._shared.census.draining:
+                self.go_away()
+
+    def go_away(self) -> None:
+        """Close the connection with 1001 where no stream runs; one that does is told of its own end first."""
+        if self._going is None and self._stream is None:
+            self._going = asyncio.get_running_loop().create_task(
+                self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is shutting down")
+            )
+
+    async def close(self) -> None:
+        """The connection is over."""
+        if self._going is not None:
+            # the client's own close frame is waited for
+            await self._going
+        self.leave()

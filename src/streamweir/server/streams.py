@@ -18,6 +18,7 @@ from streamweir.errors import RequestError
 from streamweir.events import Released
 from streamweir.faces import HEARTBEAT, STREAM_HEADERS
 from streamweir.relay import Relay
+from streamweir.server.census import Live, withdrawn
 from streamweir.server.reply import StreamReply
 from streamweir.server.shared import BEGUN, SHARED, Shared, answer_headers
 
@@ -157,8 +158,9 @@ async def stream(
     downstream = Downstream(request, reply, shared.wheel, opening.called_at + serving.commit_after, serving.heartbeat)
     shared.wheel.add(downstream)
     running: Relay[bytes] | None = None
+    live = shared.census.enter(request)
     try:
-        opened = await opened_or_told(shared, request, opening)
+        opened = await opened_or_told(shared, request, opening, live)
         try:
             begun = await downstream.committed()
         except BaseException:
@@ -173,17 +175,15 @@ async def stream(
         if not begun:
             reply.headers.update(id_headers(opened))
         carrier = Carrier(source, shared.wheel, opened, relay, downstream.take)
-        shared.live.add(carrier)
-        try:
-            await downstream.run(carrier, first)
-        finally:
-            shared.live.discard(carrier)
+        live.carries(carrier)
+        await downstream.run(carrier, first)
     except RequestError as error:
         if running is not None or not await downstream.committed():
             raise
         reply.finish(refused(opening, error, encode))
     finally:
         shared.wheel.remove(downstream)
+        live.leave()
         shared.tell(running.report if running is not None else None, request)
     return reply
 
@@ -191,7 +191,17 @@ async def stream(
 async def gather(request: web.Request, opening: Opening) -> tuple[list[Released], Opening]:
     """All released events of a reply, the terminal one last. Raises StreamweirError where it is refused."""
     shared = request.app[SHARED]
-    opened = await opened_or_told(shared, request, opening)
+    live = shared.census.enter(request)
+    try:
+        opened = await opened_or_told(shared, request, opening, live)
+        return await gathered(request, opened, live), opened
+    finally:
+        live.leave()
+
+
+async def gathered(request: web.Request, opened: Opening, live: Live) -> list[Released]:
+    """All released events of what was opened. Raises StreamweirError where it was refused."""
+    shared = request.app[SHARED]
     relay, first = opened.source.relay(opened, tuple)
     events: list[Released] = list(first)
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -205,6 +215,7 @@ async def gather(request: web.Request, opening: Opening) -> tuple[list[Released]
         if opened.error is not None:
             raise opened.error
         carrier = Carrier(opened.source, shared.wheel, opened, relay, take)
+        live.carries(carrier)
         try:
             carrier.begin()
             await done
@@ -213,19 +224,25 @@ async def gather(request: web.Request, opening: Opening) -> tuple[list[Released]
             raise
     finally:
         shared.tell(relay.report, request)
-    return events, opened
+    return events
 
 
-async def opened_or_told(shared: Shared, request: web.Request, opening: Opening) -> Opening:
+async def opened_or_told(shared: Shared, request: web.Request, opening: Opening, live: Live) -> Opening:
     """The handshake that ended it, accepted or refused. Cancelled on the way, its report is told."""
+    live.opens()
     try:
         return await open_first(opening, opening.source)
     except asyncio.CancelledError:
         latest = opening.latest
+        if live.withdrawn():
+            latest.error = withdrawn()
+            return latest
         relay, _ = latest.source.relay(latest, tuple)
         relay.end("client_gone", time.monotonic())
         shared.tell(relay.report, request)
         raise
+    finally:
+        live.opened()
 
 
 def refused(opening: Opening, error: RequestError, encode: Callable[[Sequence[Released]], Any]) -> Any:
