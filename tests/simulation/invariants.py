@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from streamweir.live.memory import TIGHT, MemoryLogs
+from streamweir.live.memory import MemoryLogs
 from streamweir.resumption.log import Append, Log
 from tests.simulation.world import World
 
@@ -28,8 +28,8 @@ class Entry(NamedTuple):
     position: int
     end: str
 
-    def encode(self, size: int) -> bytes:
-        return b"%s|%d|%d|%s|" % (self.stream.encode(), self.epoch, self.position, self.end.encode()) + bytes(size)
+    def encode(self, noise: bytes = b"") -> bytes:
+        return b"%s|%d|%d|%s|" % (self.stream.encode(), self.epoch, self.position, self.end.encode()) + noise
 
     @classmethod
     def decode(cls, entry: bytes) -> Entry:
@@ -40,11 +40,11 @@ class Entry(NamedTuple):
 class Watch:
     """Sees everything, and says what is wrong with it."""
 
-    def __init__(self, world: World, logs: MemoryLogs, entry_size: int) -> None:
+    def __init__(self, world: World, logs: MemoryLogs, entry_size: int, least: int) -> None:
         self._world = world
         self._logs = logs
         self._size = entry_size
-        self._limit = logs.each
+        self._limit, self._least = logs.each, least
         self.kept: dict[str, list[bytes]] = {}
         """Every entry of every stream that was accepted, also those that the log has forgotten since."""
         self.ends: dict[str, str] = {}
@@ -104,7 +104,7 @@ class Watch:
         burst = BURST * (self._size + 100)
         self.that(log.size <= self._limit + burst, "a log is over its bound", stream, log.size)
         running = len(self.kept) - len(self.forgotten)
-        most = self._limit + running * (TIGHT + burst)
+        most = self._limit + running * (self._least + burst)
         self.that(self._logs.size <= most, "all logs are over their bound", self._logs.size, most)
 
     def trimmed(self, log: Log, read_upto: int) -> None:

@@ -16,6 +16,7 @@ from streamweir.live.memory import MemoryLogs
 from streamweir.resumption import lease as lease_module
 from streamweir.resumption import log as log_module
 from streamweir.resumption.directory import Directory
+from streamweir.resumption.entries import Entries
 from streamweir.resumption.lease import Lease
 from streamweir.resumption.log import Append, Log
 from streamweir.resumption.positions import Producer, Reader
@@ -109,13 +110,8 @@ def _trimmed_unread(right: Any) -> Any:
     return lambda log, upto, limit: right(log, log.next, limit)
 
 
-def _trimmed_shifted(right: Any) -> Any:
-    def trim(log: Log, upto: int, limit: int) -> None:
-        before = log.first
-        right(log, upto, limit)
-        log._first = before
-
-    return trim
+def _pack_off_by_one(right: Any) -> Any:
+    return lambda entries, position, most: right(entries, position + (position < entries._tail_first - 1), most)
 
 
 def _read_one_too_late(right: Any) -> Any:
@@ -258,7 +254,7 @@ MUTANTS: dict[str, Mutant] = {
     "trimmed without an error": (Log, "read", _trimmed_silently),
     "trimmed one too many": (Log, "trim", _trimmed_one_too_many),
     "trimmed unread": (Log, "trim", _trimmed_unread),
-    "trimmed, and positions shifted": (Log, "trim", _trimmed_shifted),
+    "pack read from one too late": (Entries, "read", _pack_off_by_one),
     "producer never told to wait": (MemoryLogs, "crowded", _always(False)),
     "forgotten while it runs": (Log, "over", _over_while_it_runs),
     "forgotten within its window": (Log, "over", _over_at_once),

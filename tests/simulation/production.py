@@ -47,7 +47,7 @@ class Production:
         """Append the end, and produce nothing more."""
         if not self.done and not (self._entries and Entry.decode(self._entries[-1]).end):
             self._left = 0
-            self._offer([Entry(self.id, self.producer.epoch, self.producer.next, how).encode(0)], last=True)
+            self._offer([Entry(self.id, self.producer.epoch, self.producer.next, how).encode()], last=True)
 
     def _read(self) -> None:
         """One read of the upstream: some chunks, and it may be over."""
@@ -60,9 +60,12 @@ class Production:
             count = min(self._left, random.choice((1, 1, 1, 2, 4)))
             self._left -= count
             first = producer.next
-            new = [Entry(self.id, producer.epoch, at, "").encode(self._size) for at in range(first, first + count)]
+            new = [
+                Entry(self.id, producer.epoch, at, "").encode(random.randbytes(self._size))
+                for at in range(first, first + count)
+            ]
             if not self._left:
-                new.append(Entry(self.id, producer.epoch, first + count, "completed").encode(0))
+                new.append(Entry(self.id, producer.epoch, first + count, "completed").encode())
             self._offer(new, last=not self._left)
         # now and then a model thinks for longer than a lease
         thinks = 20.0 if random.random() < 0.02 else 0.0

@@ -47,6 +47,8 @@ class Attached:
             return
         if isinstance(reply, Found):
             self.take(reply)
+            if reply.more:
+                self._ask()
         else:
             self._finish("trimmed" if isinstance(reply, Trimmed) else "gone")
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from streamweir.live.memory import ALL, MemoryLogs
+from streamweir.live.memory import TIGHT, MemoryLogs
 from tests.simulation.client import Client
 from tests.simulation.invariants import Watch
 from tests.simulation.replica import Replica
 from tests.simulation.store import Found, Store
 from tests.simulation.world import Clock, Network, World
+
+LEAST = 3_000
+"""Bytes that a log may keep where all of them are over their bound: ten entries of a run with little memory."""
 
 LATEST = 45.0
 """Seconds after which nothing is on its way that was sent among the faults."""
@@ -27,10 +30,10 @@ class Run:
         random = world.random
         self._faults_until = random.choice((10.0, 30.0, 60.0))
         tight = random.random() < 0.4
-        size = 8192 if tight else 8
-        self._logs = MemoryLogs(random.choice((80_000, 150_000)) if tight else ALL)
+        size = 256 if tight else 0
+        self._logs = MemoryLogs(random.choice((4_000, 10_000)), LEAST) if tight else MemoryLogs()
         self._network = Network(world)
-        self._watch = Watch(world, self._logs, size)
+        self._watch = Watch(world, self._logs, size, LEAST if tight else TIGHT)
         self._store = Store(world, Clock(world, 0.02), self._watch, self._logs, random.choice((10.0, 30.0, 60.0)))
         self._replicas = [
             Replica(f"r{number}", world, self._network, self._store, self._watch, size)

@@ -42,11 +42,13 @@ class Kept(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Entries of a log from a position on; `end` is the position behind the last one of a stream that has ended."""
+    """Entries of a log from a position on; `end` is the position behind the last one of a stream that has ended,
+    `more` says that there are more behind these."""
 
     first: int
     entries: Sequence[bytes]
     end: int | None
+    more: bool = False
 
 
 class TakenOver(NamedTuple):
@@ -130,7 +132,8 @@ class Store:
         self._watch.that(after < log.next, "a client has what is not in the log", id, after, log.next)
         log.attend(after, self._clock.now())
         self._watch.touched[id] = self._world.now
-        return Found(after + 1, tuple(log.read(after)), log.next if log.ended else None)
+        entries = tuple(log.read(after))
+        return Found(after + 1, entries, log.next if log.ended else None, after + 1 + len(entries) < log.next)
 
     def silent(self) -> list[str]:
         """The streams that somebody must take over."""

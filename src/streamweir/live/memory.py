@@ -19,10 +19,11 @@ TIGHT: Final = 64 * 1024
 class MemoryLogs:
     """Counts what its logs keep. Over the bound new streams are refused, and those that run keep less."""
 
-    __slots__ = ("_limit", "size")
+    __slots__ = ("_limit", "_tight", "size")
 
-    def __init__(self, limit: int = ALL) -> None:
+    def __init__(self, limit: int = ALL, tight: int = TIGHT) -> None:
         self._limit = limit
+        self._tight = tight
         self.size = 0
 
     @property
@@ -33,7 +34,7 @@ class MemoryLogs:
     @property
     def each(self) -> int:
         """Bytes that one log may keep now."""
-        return TIGHT if self.full else min(EACH, self._limit)
+        return self._tight if self.full else min(EACH, self._limit)
 
     def append(self, log: Log, append: Append, now: float) -> int:
         """Keep entries; the next position. Raises LogError."""

@@ -17,11 +17,10 @@ from typing import Final
 
 import msgspec
 
+from streamweir.resumption.entries import Entries
+
 LEASE: Final = 15.0
 """Seconds without a word of its producer after which a stream may be taken over. The producer's side: lease.py."""
-
-OVERHEAD: Final = 48
-"""Bytes that an entry takes beside its own: what Python needs for it."""
 
 
 class LogError(Exception):
@@ -61,29 +60,32 @@ class Append(msgspec.Struct, frozen=True):
 
 
 class Log:
-    """See the module's docstring. `size` is in bytes, of what is kept."""
+    """See the module's docstring."""
 
-    __slots__ = ("_entries", "_first", "ended", "epoch", "heard_at", "read_at", "read_upto", "size")
+    __slots__ = ("_entries", "ended", "epoch", "heard_at", "read_at", "read_upto")
 
     def __init__(self) -> None:
-        self._entries: list[bytes] = []
-        self._first = 0
+        self._entries = Entries()
         self.epoch = 0
         self.heard_at = float("-inf")
         self.read_at = float("-inf")
         self.read_upto = -1
-        self.size = 0
         self.ended = False
 
     @property
     def next(self) -> int:
         """The position of the next entry: one more than the last one's."""
-        return self._first + len(self._entries)
+        return self._entries.next
 
     @property
     def first(self) -> int:
         """The position of the first entry that is kept."""
-        return self._first
+        return self._entries.first
+
+    @property
+    def size(self) -> int:
+        """Bytes that the entries take."""
+        return self._entries.size
 
     def silent(self, now: float) -> bool:
         """Whether the stream has not ended and its producer is not heard of: somebody must take over, and end it."""
@@ -115,23 +117,15 @@ class Log:
             if new:
                 raise Closed
             return self.next
-        self._entries += new
-        self.size += sum(map(len, new)) + OVERHEAD * len(new)
+        self._entries.add(new)
         self.ended = append.last
         return self.next
 
     def read(self, after: int, most: int = 1 << 62) -> Sequence[bytes]:
-        """The entries behind a position, at least one where there is one, up to about `most` bytes. Raises Trimmed."""
-        start = after + 1 - self._first
-        if start < 0:
+        """Entries behind a position, up to about `most` bytes; none where there are none. Raises Trimmed."""
+        if after + 1 < self.first:
             raise Trimmed
-        if most > self.size:
-            return self._entries[start:]
-        stop, size = start, 0
-        while stop < len(self._entries) and size < most:
-            size += len(self._entries[stop])
-            stop += 1
-        return self._entries[start:stop]
+        return self._entries.read(after + 1, most)
 
     def attend(self, after: int, now: float) -> None:
         """Somebody reads the stream, and was sent everything up to `after`."""
@@ -147,10 +141,5 @@ class Log:
         return self.ended and self.unattended(now, window) and now - self.heard_at >= window
 
     def trim(self, upto: int, limit: int) -> None:
-        """Forget entries up to a position, oldest first, until the log takes at most `limit` bytes."""
-        count = 0
-        while count < len(self._entries) and self._first + count <= upto and self.size > limit:
-            self.size -= len(self._entries[count]) + OVERHEAD
-            count += 1
-        del self._entries[:count]
-        self._first += count
+        """Forget entries up to a position, oldest first, until the log takes at most `limit` bytes, or about that."""
+        self._entries.trim(upto, limit)

@@ -3,7 +3,8 @@
 import pytest
 
 from streamweir.live.memory import TIGHT, MemoryLogs
-from streamweir.resumption.log import LEASE, OVERHEAD, Append, Closed, Fenced, Held, Hole, Log, Trimmed
+from streamweir.resumption.entries import OVERHEAD
+from streamweir.resumption.log import LEASE, Append, Closed, Fenced, Held, Hole, Log, Trimmed
 
 
 def begun(*entries: bytes) -> Log:
