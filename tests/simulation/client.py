@@ -94,6 +94,13 @@ class Client:
             self.done = True
             self.cut()
 
+    def cancel(self) -> None:
+        """Ask for the end of the stream, and read it."""
+        replica = self._any()
+        if self._id and replica is not None:
+            self._world.note("cancel", self.name, self._id)
+            replica.cancel(self._id)
+
     def cut(self) -> None:
         """The connection breaks."""
         if self._connection is not None:

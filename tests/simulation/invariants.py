@@ -53,6 +53,7 @@ class Watch:
         self.asked: Counter[str] = Counter()
         self.forgotten: set[str] = set()
         self.touched: dict[str, float] = {}
+        self.unwanted: dict[str, int] = {}
 
     def that(self, holds: bool, what: str, *about: object) -> None:
         """Raises Violation where it does not hold."""
@@ -83,6 +84,8 @@ class Watch:
                 append.epoch == self.epochs[stream], "an append of a producer that was replaced", stream, append.epoch
             )
         had = len(kept)
+        most = self.unwanted.get(stream, log.next) + BURST + 2
+        self.that(log.next <= most, "a stream goes on that was cancelled", stream, log.next)
         for at in range(max(had, log.first), log.next):
             self.that(stream not in self.ends, "something stands behind the end", stream, at)
             found = log.read(at - 1, 1)
@@ -106,6 +109,10 @@ class Watch:
         running = len(self.kept) - len(self.forgotten)
         most = self._limit + running * (self._least + burst)
         self.that(self._logs.size <= most, "all logs are over their bound", self._logs.size, most)
+
+    def cancelled(self, stream: str, next: int) -> None:
+        """The store was told that nobody wants the rest; `next` is where it begins."""
+        self.unwanted.setdefault(stream, next)
 
     def trimmed(self, log: Log, read_upto: int) -> None:
         self.that(log.first <= read_upto + 1, "entries are forgotten that nobody has read", log.first, read_upto)

@@ -255,6 +255,8 @@ MUTANTS: dict[str, Mutant] = {
     "trimmed one too many": (Log, "trim", _trimmed_one_too_many),
     "trimmed unread": (Log, "trim", _trimmed_unread),
     "pack read from one too late": (Entries, "read", _pack_off_by_one),
+    "cancelling not told": (Log, "unwanted", lambda _right: Log.unattended),
+    "window not told": (Log, "unwanted", lambda _right: lambda log, now, window: log.cancelled),
     "producer never told to wait": (MemoryLogs, "crowded", _always(False)),
     "forgotten while it runs": (Log, "over", _over_while_it_runs),
     "forgotten within its window": (Log, "over", _over_at_once),

@@ -240,6 +240,21 @@ class Replica:
         self._listening.setdefault(id, []).append(attached)
         attached.refresh()
 
+    def cancel(self, id: str) -> None:
+        """`DELETE /api/llm/streams/{id}`, whichever process produces it."""
+        answered = False
+
+        def ask() -> None:
+            if not answered:
+                self.ask(then, self.store.cancel, id)
+                self.at(RESEND, ask)
+
+        def then(_reply: LogError | None) -> None:
+            nonlocal answered
+            answered = True
+
+        ask()
+
     def show(self, id: str, found: Found) -> None:
         """Send entries that are in the log to those who listen."""
         for attached in tuple(self._listening.get(id, ())):

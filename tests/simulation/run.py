@@ -76,6 +76,8 @@ class Run:
                 world.at(self._faults_until * random.random(), client.cut)
             if random.random() < 0.1:
                 world.at(start + self._faults_until * random.random(), client.leave)
+            if random.random() < 0.05:
+                world.at(start + self._faults_until * random.random(), client.cancel)
 
     def _faults(self) -> None:
         world, random = self.world, self.world.random
@@ -110,7 +112,7 @@ class Run:
 
 
 FAULTS = (
-    "lost", "twice", "late", "cut", "crash", "zombie", "cut off", "store stood", "asked twice", "left",
+    "lost", "twice", "late", "cut", "crash", "zombie", "cut off", "store stood", "asked twice", "left", "cancel",
     "old position", "reloaded", "refused",
 )  # fmt: skip
 """What is done to the protocol."""
@@ -136,6 +138,4 @@ def failures(seeds: Iterable[int]) -> tuple[Counter[str], list[str]]:
 
 def told(count: int, seconds: float, totals: Counter[str]) -> str:
     happened = ", ".join(f"{name} {totals[name]:,}" for name in (*FAULTS, *ANSWERS))
-    return (
-        f"\n{count:,} seeds in {seconds:.0f} s, {count / seconds:.0f}/s, on streams {totals['created']:,}: {happened}"
-    )
+    return f"\n{count:,} seeds in {seconds:.0f} s, {count / seconds:.0f}/s, {totals['created']:,} streams: {happened}"

@@ -116,7 +116,7 @@ class Store:
         crowded = self._crowded(log)
         if append.entries:
             self.publish(id, Found(append.first, append.entries, log.next if log.ended else None))
-        return Kept(log.next, crowded, not log.unattended(now, self._window))
+        return Kept(log.next, crowded, not log.unwanted(now, self._window))
 
     def _crowded(self, log: Log) -> bool:
         first = log.first
@@ -134,6 +134,12 @@ class Store:
         self._watch.touched[id] = self._world.now
         entries = tuple(log.read(after))
         return Found(after + 1, entries, log.next if log.ended else None, after + 1 + len(entries) < log.next)
+
+    def cancel(self, id: str) -> None:
+        """Nobody wants the rest of a stream. Raises Gone."""
+        log = self._found(id).log
+        log.cancel()
+        self._watch.cancelled(id, log.next)
 
     def silent(self) -> list[str]:
         """The streams that somebody must take over."""

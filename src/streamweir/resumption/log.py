@@ -62,7 +62,7 @@ class Append(msgspec.Struct, frozen=True):
 class Log:
     """See the module's docstring."""
 
-    __slots__ = ("_entries", "ended", "epoch", "heard_at", "read_at", "read_upto")
+    __slots__ = ("_entries", "cancelled", "ended", "epoch", "heard_at", "read_at", "read_upto")
 
     def __init__(self) -> None:
         self._entries = Entries()
@@ -70,6 +70,7 @@ class Log:
         self.heard_at = float("-inf")
         self.read_at = float("-inf")
         self.read_upto = -1
+        self.cancelled = False
         self.ended = False
 
     @property
@@ -135,6 +136,14 @@ class Log:
     def unattended(self, now: float, window: float) -> bool:
         """Whether nobody has read the stream for the window, nor has it begun in it."""
         return now - self.read_at >= window
+
+    def cancel(self) -> None:
+        """Nobody wants the rest of the stream: its producer is told with the next answer, and ends it."""
+        self.cancelled = True
+
+    def unwanted(self, now: float, window: float) -> bool:
+        """Whether its producer should end the stream: it was cancelled, or nobody has come for the window."""
+        return self.cancelled or self.unattended(now, window)
 
     def over(self, now: float, window: float) -> bool:
         """Whether the log may be forgotten: the stream has ended, and nobody came for it for the window."""

@@ -93,6 +93,16 @@ def test_a_log_is_over_when_it_has_ended_and_nobody_came_for_the_window() -> Non
     assert not log.over(160.0, 60.0)
 
 
+def test_a_stream_is_unwanted_that_nobody_came_for_or_that_was_cancelled() -> None:
+    log = begun(b"a")
+    assert not log.unwanted(59.0, 60.0)
+    assert log.unwanted(60.0, 60.0)
+    log.attend(0, 60.0)
+    assert not log.unwanted(61.0, 60.0)
+    log.cancel()
+    assert log.unwanted(61.0, 60.0)
+
+
 def test_a_position_that_no_reader_can_have_counts_as_the_last_one() -> None:
     log = begun(b"a")
     log.attend(7, 1.0)
