@@ -485,3 +485,41 @@ async def test_a_chat_that_is_refused_is_a_status(http: aiohttp.ClientSession, t
     assert (await told.next(1)).status == "failed"
     async with http.get("/api/chat/c/stream") as answer:
         assert answer.status == 204
+
+
+# -- while the server stops ----------------------------------------------------------------------------
+
+
+async def test_a_drain_lets_clients_come_back_and_says_what_they_need(
+    http: aiohttp.ClientSession, server: Server
+) -> None:
+    url = await create(http, "stall")
+    socket = await opened(http)
+    ack = await ask(socket, "stall")
+    first = await messages(socket, 3)
+    events = await read(http, url, most=3)
+    server.shared.census.drain()
+    async with http.post("/api/llm/streams", json=wanted("p")) as refused:
+        assert (refused.status, (await refused.json())["code"]) == (503, "server_draining")
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await opened(http)
+    socket._response.connection.transport.abort()
+    async with asyncio.timeout(5):
+        while not server.shared.kept.awaited("ws"):
+            await asyncio.sleep(0.01)
+    socket, other = await opened(http), await opened(http)
+    await resume(socket, streamId=ack["streamId"], after=first[-1]["seq"])
+    assert (await ask(other, "p"))["code"] == "server_draining"
+    assert (await other.receive(timeout=5)).data == 1001
+    more = asyncio.create_task(read(http, url, events[-1][0]))
+    await asyncio.sleep(0.1)
+    server.shared.census.end("draining")
+    events += await more
+    assert dense(events)
+    last = events[-1][1]
+    assert (last["code"], last["retryable"]) == ("server_draining", True)
+    assert last["resume"] == {"streamId": url.partition("?")[0].rpartition("/")[2], "after": events[-1][0]}
+    got = first + await messages(socket)
+    assert [one["seq"] for one in got] == list(range(len(got)))
+    assert got[-1]["resume"] == {"streamId": ack["streamId"], "after": got[-1]["seq"]}
+    assert (await socket.receive(timeout=5)).data == 1001

@@ -39,6 +39,7 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
     SIGTERM and Ctrl-C drain: /readyz says 503, nothing new begins, streams have server.drain (60 s) to finish, and what
     is left is told of its end. A second signal ends all at once.
     """
+    from streamweir.server.descriptors import raise_limit
     from streamweir.server.life import LOOPBACK, Server, check_host, serve
     from streamweir.server.log import refused, told
 
@@ -50,6 +51,7 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
 
     found, environ = read()
     check_host(host, found, insecure)
+    raise_limit()
     server = Server(found, environ, host, _port(port), told=None if quiet else told, refused=None if quiet else refused)
     # what is loaded by now stays: the collector need not walk it again and again
     gc.collect()

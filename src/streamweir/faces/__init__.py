@@ -41,12 +41,17 @@ SENTENCES: Final[dict[str, str]] = {
 }
 """What a client is told, by code. An upstream's own words stay in the report and the log on the server's side."""
 
+RATE_LIMITED: Final = "The model's request budget is used up; try again later."
+"""What a client is told in place of `upstream_error`'s sentence where it was a 429, the upstream's or our own."""
+
 RETRYABLE: Final = frozenset(("interrupted", "timed_out"))
 
 
 def told(report: Report) -> tuple[str, str]:
     """The stable code of a stream that did not end whole, and the sentence that a client is told."""
     code = report.error.code if report.error is not None else "stream_failed"
+    if report.error is not None and report.error.status == 429:
+        return code, RATE_LIMITED
     return code, SENTENCES.get(code, SENTENCES["stream_failed"])
 
 

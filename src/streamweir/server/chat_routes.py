@@ -27,19 +27,22 @@ async def chat(request: web.Request) -> web.StreamResponse:
     if asked.chat is None or not shared.serving.resume_window:
         return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
     shared.kept.check()
-    before = shared.kept.streams.of_chat(who_of(request).name, asked.chat)
+    who = who_of(request)
+    before = shared.kept.streams.of_chat(who.name, asked.chat)
     if before is not None and before.abandoned:
         # a chat has one reply at a time: what nobody reads any more was stopped
         before.end("client_gone")
+    place = await shared.slots.take(who)
     frames = AiSdk(message_id=message_id, numbered=True).frames
     kept = Resumable(
         request,
         opening,
         frames,
         id=str(uuid.uuid4()),
-        owner=who_of(request).name,
+        owner=who.name,
         capability=new_capability(),
         wire="ai-sdk",
+        place=place,
         chat=asked.chat,
     )
     headers = dict(HEADERS)

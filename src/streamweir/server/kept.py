@@ -28,6 +28,10 @@ class Kept:
         self.streams: Directory[Resumable] = Directory()
         self._making: dict[tuple[str | None, str], asyncio.Event] = {}
 
+    def awaited(self, wire: str) -> bool:
+        """Whether a stream of that wire runs whose client has left, and may come back."""
+        return any(one.wire == wire and one.abandoned and not one.over for one in self.streams.all())
+
     def make_room(self) -> None:
         """Forget streams that have ended and that nobody reads, where the logs are full."""
         for stream in self.streams.all():

@@ -23,6 +23,7 @@ from streamweir.events import Released
 from streamweir.relay import Relay
 from streamweir.resumption.log import Log
 from streamweir.resumption.positions import Producer
+from streamweir.server.admission import Place
 from streamweir.server.census import withdrawn
 from streamweir.server.shared import SHARED, Shared
 
@@ -59,9 +60,13 @@ class Resumable:
         owner: str | None,
         capability: str,
         wire: Literal["sse", "ws", "ai-sdk"],
+        place: Place,
         chat: str | None = None,
     ) -> None:
-        """Begin: the upstream is asked at once. `wire` names the face whose frames the log keeps."""
+        """Begin: the upstream is asked at once. `wire` names the face whose frames the log keeps.
+
+        `place` is held until the stream has ended.
+        """
         self.id = id
         self.owner = owner
         self.capability = capability
@@ -86,6 +91,7 @@ class Resumable:
         self._carrier: Carrier[Frames] | None = None
         self._relay: Relay[Frames] | None = None
         self._held = False
+        self._place = place
         self._live = self._shared.census.enter(request)
         self._task = asyncio.get_running_loop().create_task(self._open(opening))
         self._cause: Cause = "client_gone"
@@ -242,6 +248,7 @@ class Resumable:
             listener.wake()
         if last and relay is not None:
             self._live.leave()
+            self._shared.slots.leave(self._place)
             if self._until is not None:
                 # the window of what nobody saw end begins with its end
                 self._wait()

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from streamweir.server.census import PHASES
@@ -43,18 +43,33 @@ def of_streams(shared: Shared) -> Iterable[Metric]:
     yield GaugeMetricFamily("streamweir_tickets_open", "Tickets that were given and not used.", len(shared.tickets))
 
 
+def of_kept(shared: Shared) -> Iterable[Metric]:
+    """The streams that outlive their connections, and what their logs take."""
+    kept = shared.kept
+    ended = sum(stream.over for stream in kept.streams.all())
+    streams = GaugeMetricFamily("streamweir_kept_streams", "Streams that can be resumed.", labels=["phase"])
+    streams.add_metric(["live"], len(kept.streams) - ended)
+    streams.add_metric(["ended"], ended)
+    yield streams
+    yield GaugeMetricFamily("streamweir_log_bytes", "What the logs of those streams take.", kept.logs.size)
+
+
 def of_upstreams(shared: Shared) -> Iterable[Metric]:
-    """The request budget that each upstream last told of, where it told."""
-    used = GaugeMetricFamily("streamweir_upstream_budget_used", "Requests used of the budget.", labels=["upstream"])
-    allowed = GaugeMetricFamily("streamweir_upstream_budget_allowed", "Requests allowed.", labels=["upstream"])
+    """The request budget of each upstream, and the pauses that it asked for."""
+    budget = GaugeMetricFamily("streamweir_upstream_budget_used", "Requests of the last minute.", labels=["upstream"])
+    allowed = GaugeMetricFamily("streamweir_upstream_budget_allowed", "Requests a minute.", labels=["upstream"])
+    waiting = GaugeMetricFamily("streamweir_upstream_waiting", "Requests that wait for a turn.", labels=["upstream"])
+    paused = GaugeMetricFamily("streamweir_upstream_pause_seconds", "How long it is paused yet.", labels=["upstream"])
+    pauses = CounterMetricFamily("streamweir_upstream_pauses", "Pauses behind a 429.", labels=["upstream"])
     for name, client in shared.serving.profiles.clients.items():
-        said = client.limits
-        if said.count is not None:
-            used.add_metric([name], said.count)
-        if said.allowed is not None:
-            allowed.add_metric([name], said.allowed)
-    yield used
-    yield allowed
+        state = client.turns.state
+        if state.limit:
+            budget.add_metric([name], state.used)
+            allowed.add_metric([name], state.limit)
+        waiting.add_metric([name], state.waiting)
+        paused.add_metric([name], state.paused)
+        pauses.add_metric([name], state.pauses)
+    yield from (budget, allowed, waiting, paused, pauses)
 
 
 def of_process(shared: Shared) -> Iterable[Metric]:
@@ -78,5 +93,5 @@ def of_process(shared: Shared) -> Iterable[Metric]:
     )
 
 
-SOURCES: Final[tuple[Callable[[Shared], Iterable[Metric]], ...]] = (of_streams, of_upstreams, of_process)
+SOURCES: Final[tuple[Callable[[Shared], Iterable[Metric]], ...]] = (of_streams, of_kept, of_upstreams, of_process)
 """What else can be read at a scrape is a function here."""

@@ -14,10 +14,12 @@ from aiohttp import web
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
-from streamweir.config import seconds
+from streamweir.config import rate, seconds
+from streamweir.faces.bounds import check_wanted
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
 from streamweir.report import Report
+from streamweir.server.admission import KeyLimits, Limits
 from streamweir.server.census import Census, route_of
 from streamweir.server.forwarded import Seen, networks_of, seen
 from streamweir.server.kept import Kept
@@ -27,8 +29,9 @@ from streamweir.server.metrics import Metrics
 from streamweir.server.origins import checked_origins, cors_headers
 from streamweir.server.profiles import Profiles
 from streamweir.server.scrape import Scrape
+from streamweir.server.slots import Slots
 from streamweir.server.tickets import Tickets
-from streamweir.tables import Config
+from streamweir.tables import Config, ServerTable
 
 MAX_REQUEST_ID: Final = 128
 """Characters of a client's X-Request-Id; it goes into logs and upstream headers, so it is short and printable."""
@@ -66,7 +69,21 @@ class Serving:
         self.heartbeat = seconds(server.heartbeat, "server.heartbeat")
         self.resume_window = seconds(server.resume_window, "server.resume_window")
         self.drain = seconds(server.drain, "server.drain")
+        self.slow_client = seconds(server.slow_client, "server.slow_client")
+        self.limits = limits_of(server)
+        self.queue_wait = seconds(server.queue_wait, "server.queue_wait")
         self.profiles: Profiles = Profiles(config, environ, pool, before.profiles if before is not None else None)
+
+
+def limits_of(server: ServerTable) -> Limits:
+    """Who may have how many streams. Raises ConfigError."""
+    keys = {
+        key.name: KeyLimits(
+            rate(key.rate, f"server.keys {key.name!r}: rate") if key.rate is not None else None, key.concurrent
+        )
+        for key in server.keys
+    }
+    return Limits(server.max_streams, server.queue, keys)
 
 
 class Shared:
@@ -86,14 +103,18 @@ class Shared:
         self.told = told
         self.refused = refused
         self.body_limit = config.server.body_limit
+        self.uploading = 0
+        """Bytes of bodies that are on their way in, at most: what their heads announce."""
         self.readers = asyncio.Semaphore(READERS)
         self._counting = False
         self.serving = Serving(config, environ, self.pool)
         self.metrics.add(Scrape(self))
+        self.slots = Slots(self.serving.limits, self.serving.queue_wait)
 
     def reload(self, config: Config, environ: Mapping[str, str]) -> None:
         """Serve another configuration from now on. Raises ConfigError, and then the old one stays."""
         self.serving = Serving(config, environ, self.pool, self.serving)
+        self.slots.change(self.serving.limits, self.serving.queue_wait)
 
     async def count_tokens(self) -> None:
         """Load what counts prompts' tokens: up to a second in which the loop goes on, and a hundred megabytes."""
@@ -106,6 +127,11 @@ class Shared:
         self._counting = False
         if self.serving.profiles.counted:
             await self.count_tokens()
+
+    def drain(self) -> None:
+        """Let nothing new begin, and send away those that wait to be a stream: the server stops."""
+        self.census.drain()
+        self.slots.dismiss()
 
     def tell(self, report: Report | None, request: web.Request) -> None:
         """A stream has ended."""
@@ -172,7 +198,8 @@ def seen_of(request: web.Request) -> Seen:
 
 
 async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
-    """The handshake for what a client wants. Raises Problem, also where the server drains by now."""
+    """The handshake for what a client wants. Raises StreamweirError, and Problem, also where the server drains."""
+    check_wanted(wanted)
     shared = request.app[SHARED]
     shared.census.check()
     opening = partial(

@@ -39,9 +39,11 @@ async def create(request: web.Request) -> web.Response:
             return _created(made.id, made.capability, replayed=True)
         opening = await opening_of(request, browser_sse.read_request(body), withdraw=True)
         shared.kept.check()
+        place = await shared.slots.take(who)
         if key is not None:
             shared.kept.streams.remember(who.name, key, Made(digest, id, capability, time.monotonic()))
-        Resumable(request, opening, BrowserSse(id).frames, id=id, owner=who.name, capability=capability, wire="sse")
+        frames = BrowserSse(id).frames
+        Resumable(request, opening, frames, id=id, owner=who.name, capability=capability, wire="sse", place=place)
     return _created(id, capability)
 
 
