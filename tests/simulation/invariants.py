@@ -1,4 +1,4 @@
-"""What must hold at every step, from what the simulation knows itself: nothing here asks the code that is tested."""
+"""What must hold at every step, from what the simulation knows itself: of the code that is tested it asks what a log has."""
 
 from __future__ import annotations
 
