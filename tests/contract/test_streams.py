@@ -279,7 +279,7 @@ async def test_nobody_listens_and_the_log_is_full(simulator: RunningSimulator) -
     server = await proxy_with(config(simulator, more="[live]\nlimit = 1048576\n"))
     async with aiohttp.ClientSession(server.url) as http:
         url = await create(http, "huge")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not server.shared.kept.logs.full:
                 await asyncio.sleep(0.02)
         seen = simulator.simulator.seen[0]

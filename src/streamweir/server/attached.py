@@ -72,8 +72,9 @@ class Attached:
     async def run(self) -> None:
         """Until the end, or until the client leaves, which cancels this."""
         while not self._over:
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
+            if not self.stuck:
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
             if self.stuck and not self._over:
                 await self._reply.drained()
                 self.stuck = False
