@@ -42,7 +42,7 @@ async def test_a_reply_grows_and_ends_honestly(
     tools = needs("node", "chromium")
     needs("pyright")  # comes with playwright-core from the same `npm ci`
     proxy = await started_proxy(
-        simulator, {"support": "sim:none?rate=40", "cut": "sim:cut?at=8&rate=20", "length": "sim:length?rate=100"}
+        simulator, {"support": "sim:none?rate=40", "cut": "sim:cut?at=8&rate=6", "length": "sim:length?rate=100"}
     )
     url = f"{proxy.url}/console?profile={name}&prompt=I+have+a+complaint&over={over}&autostart=1"
     folder = os.environ.get("STREAMWEIR_SCREENSHOTS")
@@ -76,8 +76,7 @@ async def test_the_module_when_pages_change_their_mind(simulator: RunningSimulat
     writers: list[asyncio.StreamWriter] = []
     silent = await asyncio.start_server(lambda reader, writer: writers.append(writer), "127.0.0.1", 0)
     dead = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
-    module = HERE.parents[1] / "src" / "streamweir" / "server" / "static" / "streamweir.js"
-    seen = json.loads(await run(node, str(HERE / "module.mjs"), str(module), proxy.url, dead))
+    seen = json.loads(await run(node, str(HERE / "module.mjs"), proxy.url, dead))
     whole, cut = ["completed", SCRIPTS["hello"], "whole"], ["stream_interrupted", "Hello, and thank you", None]
     assert seen["left"] == [whole if n % 3 else cut for n in range(20)]
     assert seen["early"] == [["cancelled", "", None], whole]
@@ -86,8 +85,8 @@ async def test_the_module_when_pages_change_their_mind(simulator: RunningSimulat
     assert seen["busy"] == [["busy", "", None], whole]
     assert seen["closed"][0] == "upstream_lost"
     assert [one[0] for one in seen["aborted"]] == ["cancelled", "upstream_lost"]
-    assert seen["fetch"] == [whole, cut]
-    assert seen["silent"][0] == "upstream_lost"
+    assert seen["fetch"] == [whole, cut, whole, cut]
+    assert [one[0] for one in seen["silent"]] == ["upstream_lost"] * 3
     silent.close()
     for writer in writers:
         writer.close()
@@ -125,9 +124,19 @@ ENDS: dict[str, tuple[tuple[str, str, int], str, str]] = {
     "not JSON": (("failed", "protocol_error", 1), "a", "request r-0 · correlation c-0"),
     "markup": (COMPLETE, "<img src=x onerror=alert(1)>", "request r-1 · correlation c-1"),
     "refused": (("failed", "rate_limited", 1), "", "request r-2 · correlation c-2"),
-    "refused without JSON": (("failed", "HTTP 502", 1), "", "request r-2"),
+    "refused without JSON": (("failed", "HTTP 500", 1), "", "request r-2"),
     "cancelled": (("failed", "cancelled", 1), "a", "request r-0 · correlation c-0"),
     "sent again": (("streaming", "streaming", 0), "a", "request r-0 · correlation c-0"),
+}
+
+
+GONE = ("failed", "stream_not_found", 1)
+RESUMED = ENDS | {
+    # what is lost is asked for again, and the scripted server has it no more
+    "clean end without a terminal event": (GONE, "ab", "request r-0 · correlation c-0"),
+    "end inside the terminal event": (GONE, "a", "request r-0 · correlation c-0"),
+    "empty body": (GONE, "", "request r-0 · correlation c-0"),
+    "reset": (GONE, "a", "request r-0 · correlation c-0"),
 }
 
 
@@ -135,7 +144,13 @@ async def test_every_end_of_an_answer_is_shown_as_what_it_is() -> None:
     tools = needs("node", "chromium")
     needs("pyright")
     seen = json.loads(await run(tools["node"], str(HERE / "ends.mjs"), tools["chromium"]))
-    shown = {name: ((s["state"], s["label"], s["marks"]), s["text"], s["ids"]) for name, s in seen.items()}
-    assert shown == ENDS
-    assert [name for name, s in seen.items() if s["cancel"]] == ["sent again"]
-    assert all(s["elements"] == 0 for s in seen.values())
+    for over, expected in (("once", ENDS), ("fetch", RESUMED)):
+        shown = {name: ((s["state"], s["label"], s["marks"]), s["text"], s["ids"]) for name, s in seen[over].items()}
+        assert shown == expected
+        assert [name for name, s in seen[over].items() if s["cancel"]] == ["sent again"]
+        assert all(s["elements"] == 0 for s in seen[over].values())
+    for name, s in seen["fetch"].items():
+        # cancelled or replaced, the proxy is told; what is on its way is kept for a reload
+        assert s["deleted"] == (name in ("cancelled", "sent again")), name
+        assert s["kept"] == (name == "sent again"), name
+        assert s["attached"] == (2 if RESUMED[name][0] == GONE or name == "sent again" else not name.startswith("refu"))
