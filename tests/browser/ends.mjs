@@ -50,6 +50,7 @@ const server = createServer((request, response) => {
   }
   if (path === "/api/llm/streams" && typeof scripted[0] !== "number") {
     request.resume();
+    attached = 0;
     response.writeHead(201, { "X-Request-Id": "r-0", "ININ-Correlation-Id": "c-0" });
     return response.end(JSON.stringify({ id: "s", url: "/api/llm/streams/s?cap=c" }));
   }

@@ -153,4 +153,4 @@ async def test_every_end_of_an_answer_is_shown_as_what_it_is() -> None:
         # cancelled or replaced, the proxy is told; what is on its way is kept for a reload
         assert s["deleted"] == (name in ("cancelled", "sent again")), name
         assert s["kept"] == (name == "sent again"), name
-        assert s["attached"] == (2 if RESUMED[name][0] == GONE or name == "sent again" else not name.startswith("refu"))
+        assert s["attached"] == (2 if RESUMED[name][0] == GONE else not name.startswith("refused"))
