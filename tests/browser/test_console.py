@@ -1,4 +1,4 @@
-"""The page at /console in a real browser, and its SSE parser in Node."""
+"""The page at /console in a real browser, and the module for pages in Node."""
 
 import asyncio
 import json
@@ -102,8 +102,9 @@ async def a_ticket(url: str) -> str:
         return (await answer.json())["ticket"]
 
 
-async def test_the_pages_parser() -> None:
-    await run(needs("node")["node"], "--test", str(HERE / "sse.test.mjs"))
+@pytest.mark.parametrize("file", ["sse.test.mjs", "resume.test.mjs"])
+async def test_the_module_alone(file: str) -> None:
+    await run(needs("node")["node"], "--test", str(HERE / file))
 
 
 COMPLETE = ("complete", "complete", 0)
