@@ -38,7 +38,9 @@ ON_UVLOOP = {
     "test_disconnects.py",
     "test_gate.py",
     "test_proxy.py",
+    "test_hostile_connections.py",
     "test_reply.py",
+    "test_slow_clients.py",
     "test_time.py",
     "test_websocket.py",
 }

@@ -14,6 +14,7 @@ import msgspec
 
 from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError
+from streamweir.flows.budget import BudgetPolicy
 from streamweir.flows.continuation import AgainPolicy
 from streamweir.stages.limits import TimeLimits
 from streamweir.tables import (
@@ -42,6 +43,13 @@ GUARD_MODES = ("redact", "block", "observe", "off")
 DEFAULT_GUARD = "redact"
 """The proxy's guard for a profile that names none: what leaves unread must have been chosen by name."""
 
+MIN_SLOW = 0.1
+"""Seconds. A client's network may well take nothing for shorter."""
+
+MAX_RATE = 100_000
+"""Streams begun that are remembered of a key, 4 MB of them: its window is exact."""
+
+WINDOWS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 RESERVED = ("webhooks", "vectors")
 """Sections that the interface names and this version does not have yet."""
@@ -78,6 +86,7 @@ def load_text(text: str, where: str = FILE) -> Config:
                 f"{where}: upstreams.{name}.dialect is {upstream.dialect!r}, {among(upstream.dialect, BUILTIN)}"
             )
         time_limits(upstream, TimeLimits(), f"{where}: upstreams.{name}")
+        budget_policy(upstream, f"{where}: upstreams.{name}")
     for name, profile in config.profiles.items():
         time_limits(profile, TimeLimits(), f"{where}: profiles.{name}")
         for other in profile.fallback:
@@ -108,19 +117,35 @@ def _check_server(config: Config, where: str) -> None:
     if server.body_limit < 1:
         raise ConfigError(f"{where}.body_limit is {server.body_limit}: give bytes, at least 1")
     seconds(server.commit_after, f"{where}.commit_after")
+    seconds(server.drain, f"{where}.drain")
     if seconds(server.heartbeat, f"{where}.heartbeat") < MIN_HEARTBEAT:
         raise ConfigError(f"{where}.heartbeat is {server.heartbeat!r}: it must be at least {MIN_HEARTBEAT} s")
     seconds(server.resume_window, f"{where}.resume_window")
+    if seconds(server.slow_client, f"{where}.slow_client") < MIN_SLOW:
+        raise ConfigError(f"{where}.slow_client is {server.slow_client!r}: it must be at least {MIN_SLOW} s")
+    if server.max_streams < 1:
+        raise ConfigError(f"{where}.max_streams is {server.max_streams}: give at least 1")
+    if server.queue < 0:
+        raise ConfigError(f"{where}.queue is {server.queue}: give how many requests may wait, 0 for none")
+    seconds(server.queue_wait, f"{where}.queue_wait")
     if (server.tls_cert is None) != (server.tls_key is None):
         raise ConfigError(f"{where}: tls_cert and tls_key belong together: give both, or none")
+    _check_keys(config, where)
+
+
+def _check_keys(config: Config, where: str) -> None:
     names: set[str] = set()
-    for number, key in enumerate(server.keys):
+    for number, key in enumerate(config.server.keys):
         at = f"{where}.keys[{number}]"
         if not key.name or key.name in names:
             raise ConfigError(f"{at}.name is {key.name!r}: each key needs a name of its own")
         names.add(key.name)
         if not re.fullmatch(r"[0-9a-fA-F]{64}", key.sha256):
             raise ConfigError(f"{at}.sha256 is no SHA-256 in hex: `streamweir keys new {key.name}` makes a key and it")
+        if key.rate is not None:
+            rate(key.rate, f"{at}.rate")
+        if key.concurrent is not None and key.concurrent < 1:
+            raise ConfigError(f"{at}.concurrent is {key.concurrent}: give at least 1, or leave it out for no limit")
         if key.profiles == []:
             raise ConfigError(f"{at}.profiles is empty: name those that the key may use, or leave it out for all")
         for profile in key.profiles or ():
@@ -163,6 +188,16 @@ def seconds(value: Duration, where: str) -> float:
     return number
 
 
+def rate(value: str, where: str) -> tuple[int, float]:
+    """How often, and the seconds in which it is counted. Raises ConfigError."""
+    found = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(s|min|h)\s*", value, re.ASCII)
+    if found is None or not 0 < int(found[1]) <= MAX_RATE:
+        raise ConfigError(
+            f'{where} is {value!r}: give a number up to {MAX_RATE} and a time, "60/min", "5/s" or "900/h"'
+        )
+    return int(found[1]), WINDOWS[found[2]]
+
+
 def time_limits(table: UpstreamTable | ProfileTable, base: TimeLimits, where: str) -> TimeLimits:
     """The limits of a table, over those of `base`."""
     given = {name: seconds(value, f"{where}.{name}") for name in LIMITS if (value := getattr(table, name)) is not None}
@@ -176,6 +211,21 @@ def again_policy(table: UpstreamTable | ProfileTable, base: AgainPolicy) -> Agai
     """What follows a reply that broke off: the keys of a table, over `base`."""
     given = {name: value for name in AGAIN if (value := getattr(table, name)) is not None}
     return msgspec.structs.replace(base, **given) if given else base
+
+
+PLATFORM_BUDGET = 300
+"""Requests a minute that the platform allows an OAuth client; its `inin-ratelimit-allowed` says what holds."""
+
+
+def budget_policy(table: UpstreamTable, where: str, *, platform: bool = False) -> BudgetPolicy:
+    """What an upstream may be sent, by its table; `platform` says that it is a region's. Raises ConfigError."""
+    given = table.requests_per_minute
+    for key, value in (("requests_per_minute", given), ("concurrent", table.concurrent)):
+        if value is not None and value < 0:
+            raise ConfigError(f"{where}.{key} is {value}: give a number of requests; 0 is no limit")
+    if given is None:
+        return BudgetPolicy(PLATFORM_BUDGET if platform else 0, table.concurrent, assumed=True)
+    return BudgetPolicy(given, table.concurrent)
 
 
 def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str, path: str) -> None:

@@ -66,6 +66,8 @@ def ended_by(cause: Cause, detail: str = "") -> End:
 
 def ended_by_error(error: StreamweirError) -> End:
     """The end of a stream that was refused before it began."""
+    if error.code == CAUSES["draining"][0]:
+        return ended_by("draining")
     timed_out = error.code == "stream_timed_out"
     return End(
         "timed_out" if timed_out else "failed",

@@ -83,7 +83,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """The request was refused and will be sent again after `wait` seconds."""
+    """The request was refused and will be sent again after `wait` seconds, or it waited so long for its turn."""
 
     attempt: int
     wait: float
@@ -191,7 +191,10 @@ class Diagnostic(msgspec.Struct, frozen=True, tag="diagnostic", tag_field="type"
 
 
 class Retrying(msgspec.Struct, frozen=True, tag="retrying", tag_field="type"):
-    """The request was refused and is sent again after `wait_ms`; `attempt` is the one that failed, from 1."""
+    """The request was refused and is sent again after `wait_ms`; `attempt` is the one that failed, from 1.
+
+    Or it waited so long for its turn at the upstream, behind that attempt or before the first one; `reason` says so.
+    """
 
     seq: int
     attempt: int

@@ -225,6 +225,12 @@ class Relay(Generic[Out]):
         return self._conclude.report
 
     @property
+    def released_after(self) -> float | None:
+        """Seconds from the call until the first content was released; the report's are until it came."""
+        at = self._conclude.released_at
+        return None if at is None else at - self._conclude.identity.called_at
+
+    @property
     def text(self) -> str:
         """The text of choice 0 sent on so far."""
         return self._conclude.text

@@ -47,6 +47,8 @@ class UpstreamTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     continue_as: Literal["assistant", "system"] | None = None
     max_gap_ratio: float = 0.05
     max_tries: int = 3
+    requests_per_minute: int | None = None
+    concurrent: int = 0
     retry_ambiguous: bool = False
     connect: Duration | None = None
     first_token_timeout: Duration | None = None
@@ -109,11 +111,18 @@ class GuardTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeyTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One of `server.keys`: an API key by its hash, and the profiles that it may use; none named: all."""
+    """One of `server.keys`: an API key by its hash, the profiles that it may use (none named: all), and how much.
+
+    `rate` is streams begun in a window, "60/min"; `concurrent` those that it may have at a time. None: no limit.
+    `admin`: /metrics too.
+    """
 
     name: str
     sha256: str
     profiles: list[str] | None = None
+    admin: bool = False
+    rate: str | None = None
+    concurrent: int | None = None
 
 
 class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -128,7 +137,12 @@ class ServerTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     commit_after: Duration = 10.0
     heartbeat: Duration = 15.0
     resume_window: Duration = 60.0
+    drain: Duration = 60.0
+    slow_client: Duration = 10.0
     body_limit: int = 4 * 1024 * 1024
+    max_streams: int = 2000
+    queue: int = 200
+    queue_wait: Duration = 10.0
 
 
 class LiveTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

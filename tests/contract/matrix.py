@@ -121,6 +121,7 @@ SCENARIOS = (
     Scenario("404", refused("NotFoundError", 1)),
     Scenario("429", whole(2)),
     Scenario("429-date", whole(2)),
+    Scenario("429-for", whole(2)),
     Scenario("429-always", refused("RateLimitError", 5)),
     Scenario("500", refused("InternalServerError", 6)),
     Scenario("500", refused("InternalServerError", 6, 3), ask={"retry_ambiguous": True}),
@@ -143,8 +144,8 @@ SCENARIOS = (
 )
 
 BEFORE_THE_UPGRADE = {
-    "gzip", "json", "400", "401", "401-once", "403", "404", "429", "429-date", "429-always", "500", "502-html",
-    "503-twice", "503", "redirect", "not-ready",
+    "gzip", "json", "400", "401", "401-once", "403", "404", "429", "429-date", "429-always", "429-for", "500",
+    "502-html", "503-twice", "503", "redirect", "not-ready",
 }  # fmt: skip
 
 

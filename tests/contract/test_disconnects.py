@@ -93,7 +93,9 @@ async def in_phase(phase: str, simulator: RunningSimulator, told: Told) -> Async
         if phase in ("connect", "answer"):
             where = full if phase == "connect" else port
             text = text.replace(simulator.url, f"http://127.0.0.1:{where}")
-        server = await proxy_with(text + profile("p", models.get(phase, "sim:none")), told)
+        # without a window nothing outlives its client; what does is tests/contract/test_streams.py's
+        window = '[server]\nresume_window = "0s"\n'
+        server = await proxy_with(text + profile("p", models.get(phase, "sim:none")) + window, told)
         try:
             yield server, silent
         finally:

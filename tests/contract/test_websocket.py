@@ -140,8 +140,9 @@ async def test_failures_are_in_band(
     assert last["correlation_id"].startswith("sim-correlation")
     if code == "upstream_unavailable":
         assert last["message"] == "Stream initiation failed after retries"
-    # the connection is as good as before
-    assert (await ask(socket, "p"))[-1]["type"] == "complete"
+    # the connection is as good as before; after a 429 its upstream is paused, for every profile
+    assert (await ask(socket, "p"))[-1]["type"] == ("error" if model == "429" else "complete")
+    assert (await ask(socket, "no such profile"))[-1]["code"] == "profile_not_found"
 
 
 @pytest.mark.parametrize(
@@ -286,9 +287,10 @@ async def test_cancel_right_behind_init_and_init_right_behind_cancel(server: Ser
     await until(b'"type":"chunk"')
     # in one segment: the stream's cancel, another question, and its cancel before anything of it has run
     client.writer.write(masked(cancel) + masked(question) + masked(cancel))
-    data = await until(b'"code":"cancelled"')
-    while data.count(b'"code":"cancelled"') < 2:
-        data += await until(b'"code":"cancelled"')
+    data = b""
+    ended = b'{"type":"error","message":"The reply was cancelled."'
+    while data.count(ended) < 2:
+        data += await until(ended)
     assert b'"busy"' not in data
     assert data.count(b'"type":"handshake_ack"') == 1
     client.writer.write(masked(json.dumps(init("p")).encode()))

@@ -38,7 +38,7 @@ OPTIONS: list[dict[str, str]] = [
 FACES: dict[str, Any] = {
     "browser": BrowserSse,
     "openai": lambda: OpenAIChat(id="i", model="m", created=1, include_usage=True),
-    "websocket": lambda: BrowserWs(id="i", model="m", created=1),
+    "websocket": lambda: BrowserWs(stream="i", model="m", created=1),
     "responses": lambda: OpenAIResponses(id="i", model="m", created=1),
     "ai-sdk": lambda: AiSdk(message_id="i"),
     "json": lambda: lambda events: b"".join(msgspec.json.encode(event) + b"\n" for event in events),

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -6,6 +7,7 @@ from streamweir.client.outside import look_outside
 from streamweir.client.resolve import resolve_client as resolve_with
 from streamweir.config import load_file, load_text, seconds
 from streamweir.errors import ConfigError
+from streamweir.flows.budget import BudgetPolicy
 
 GOOD = """
 [upstreams.a]
@@ -33,6 +35,11 @@ def resolve_client(arguments, environ, **options):
         ("[upstreams.a]\ndialect = 'sse-gatway'", "dialect is 'sse-gatway', did you mean 'sse-gateway'"),
         ("[upstreams.a]\nidle_timeout = 'soon'", "idle_timeout is 'soon': give seconds"),
         ("[upstreams.a]\nmax_tries = 'x'", "upstreams.*max_tries|max_tries"),
+        ("[upstreams.a]\nrequests_per_minute = -1", "upstreams.a.requests_per_minute is -1: give a number of requests"),
+        ("[upstreams.a]\nconcurrent = -3", "upstreams.a.concurrent is -3: .* 0 is no limit"),
+        ("[upstreams.a]\nrequests_per_minute = '60/min'", "upstreams.a.requests_per_minute: Expected `int"),
+        ("[upstreams.a]\nrequests_per_minute = 1.5", "upstreams.a.requests_per_minute: Expected `int"),
+        ("[upstreams.a]\nrequest_per_minute = 5", "did you mean 'requests_per_minute'"),
         ("[upstreams.a]\n[profiles.p]\nupstream = 'b'\nmodel = 'm'", "profiles.p.upstream is 'b'"),
         ("[upstreams.a]\n[profiles.p]\nupstream = 'a'", "missing required field `model`"),
         ("[server]\ndefault_profile = 'x'", "default_profile is 'x'"),
@@ -50,7 +57,9 @@ def resolve_client(arguments, environ, **options):
         ("[guards.off]", "guards.off: "),
         ("[guards.g]\nrestore = true", "guards.g.restore puts back what input = \"mask\" took out, and input is 'off'"),
         ("[guards.g]\ninput = 'block'\nrestore = true", "guards.g.restore .* input is 'block'"),
-        ("[live.default]", "reserved section"),
+        ("[vectors]", "reserved section"),
+        ("[live.default]", "unknown key live.default, known are limit, url"),
+        ("[live]\nlimit = 5", "live.limit is 5: give bytes, at least 1048576"),
         ("x =", "is not TOML"),
     ],
 )
@@ -80,6 +89,30 @@ def test_limits_of_profile_over_upstream(tmp_path: Path) -> None:
     client = resolve_client({}, {}, config=str(tmp_path / "s.toml"))
     assert (client.profile, client.model) == ("p", "m")
     assert (client.settings.limits.idle_timeout, client.settings.limits.deadline) == (5.0, 60.0)
+
+
+ID = {"client_id": "i", "client_secret": "s"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({**ID, "region": "eu-west-1"}, BudgetPolicy(300, assumed=True)),
+        (ID, BudgetPolicy(300, assumed=True)),
+        ({**ID, "region": "eu-west-1", "dialect": "ws-gateway", "concurrent": 4}, BudgetPolicy(300, 4, assumed=True)),
+        ({**ID, "base_url": "http://127.0.0.1:1"}, BudgetPolicy(0, assumed=True)),
+        ({"dialect": "openai", "region": "eu-west-1", "api_key": "k"}, BudgetPolicy(0, assumed=True)),
+        ({**ID, "region": "eu-west-1", "requests_per_minute": 0}, BudgetPolicy()),
+        ({**ID, "base_url": "http://127.0.0.1:1", "requests_per_minute": 60}, BudgetPolicy(60)),
+    ],
+)
+def test_the_budget_of_an_upstream(arguments: dict[str, Any], expected: BudgetPolicy) -> None:
+    assert resolve_client(arguments, {}).settings.budget == expected
+
+
+def test_a_budget_below_nothing_is_refused_in_arguments_too() -> None:
+    with pytest.raises(ConfigError, match="requests_per_minute is -1: give a number"):
+        resolve_client({**ID, "requests_per_minute": -1}, {})
 
 
 def test_arguments_win_over_the_environment() -> None:

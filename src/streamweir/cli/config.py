@@ -57,6 +57,9 @@ def show(path: str | None, origin: bool) -> None:
             say(error.message)
             continue
         limits[name] = settings.limits
+        if table.requests_per_minute is None:
+            budget = settings.budget.requests_per_minute
+            click.echo(line(("upstreams", name, "requests_per_minute"), budget, "default", origin))
         for setting, one in found.items():
             if getattr(table, setting, None) is None:
                 click.echo(line(("upstreams", name, setting), one.value, one.source, origin))

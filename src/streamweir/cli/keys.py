@@ -18,8 +18,9 @@ def command() -> None:
 @command.command("new", short_help="make a key")
 @click.argument("name")
 @click.option("--profile", "profiles", multiple=True, metavar="NAME", help="a profile that it may use (default: all)")
+@click.option("--admin", is_flag=True, help="it may read /metrics too")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-def new(name: str, profiles: tuple[str, ...], as_json: bool) -> None:
+def new(name: str, profiles: tuple[str, ...], admin: bool, as_json: bool) -> None:
     """Make a key called NAME: print it once, and the lines for streamweir.toml.
 
     The first line of stdout is the key; the rest is TOML. Nothing is kept.
@@ -29,7 +30,7 @@ def new(name: str, profiles: tuple[str, ...], as_json: bool) -> None:
     key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     entry = {"name": name, "sha256": digest_of(key)}
     if as_json:
-        shown: dict[str, object] = {"key": key, **entry, "profiles": list(profiles)}
+        shown: dict[str, object] = {"key": key, **entry, "profiles": list(profiles), "admin": admin}
         click.echo(json.dumps(shown))
         return
     click.echo(key)
@@ -39,4 +40,6 @@ def new(name: str, profiles: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{field} = {json.dumps(value)}")
     if profiles:
         click.echo(f"profiles = {json.dumps(list(profiles))}")
+    if admin:
+        click.echo("admin = true")
     say("the key is shown this once: give it to its client, and the lines behind it to streamweir.toml")

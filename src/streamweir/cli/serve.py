@@ -24,20 +24,24 @@ GC_THRESHOLD = 20_000
 @click.option("-c", "--config", metavar="FILE", help=f"configuration (default: STREAMWEIR_CONFIG, then ./{FILE})")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), help=f"default: STREAMWEIR_PORT, then PORT, then {DEFAULT_PORT}")
-@click.option("--quiet", is_flag=True, help="write no line a stream")
+@click.option("--quiet", is_flag=True, help="write no line a stream or refusal")
 @click.option("--insecure", is_flag=True, help="listen beyond this machine although nobody is asked for a key")
 def command(config: str | None, host: str, port: int | None, quiet: bool, insecure: bool) -> None:
     """Serve the profiles of a configuration to browsers, OpenAI clients and the AI SDK.
 
     Routes: POST /api/llm/stream, GET /ws, POST /v1/chat/completions, POST /v1/responses, GET /v1/models,
     POST /api/chat, POST /api/llm/tickets, /console, /static/streamweir.js, /openapi.json, /asyncapi.json, /healthz,
-    /version.
+    /readyz, /metrics, /version.
 
     SIGHUP reads the configuration again; streams that run keep the one they began with. A line of JSON on stderr says
-    how each stream ended.
+    how each stream ended, or why a request was refused.
+
+    SIGTERM and Ctrl-C drain: /readyz says 503, nothing new begins, streams have server.drain (60 s) to finish, and what
+    is left is told of its end. A second signal ends all at once.
     """
+    from streamweir.server.descriptors import raise_limit
     from streamweir.server.life import LOOPBACK, Server, check_host, serve
-    from streamweir.server.log import told
+    from streamweir.server.log import refused, told
 
     def read() -> tuple[Config, Mapping[str, str]]:
         found = find_config(config, os.environ)
@@ -47,7 +51,8 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
 
     found, environ = read()
     check_host(host, found, insecure)
-    server = Server(found, environ, host, _port(port), told=None if quiet else told)
+    raise_limit()
+    server = Server(found, environ, host, _port(port), told=None if quiet else told, refused=None if quiet else refused)
     # what is loaded by now stays: the collector need not walk it again and again
     gc.collect()
     gc.freeze()

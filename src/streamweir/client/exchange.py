@@ -132,12 +132,13 @@ class Exchange:
 
     # -- what came -------------------------------------------------------------------------------------
 
-    def heard(self, opening: Opening, headers: Mapping[str, str]) -> None:
-        """Note what the headers of an answer say, whatever its status."""
+    def heard(self, opening: Opening, headers: Mapping[str, str]) -> RateLimitReport | None:
+        """Note what the headers of an answer say, whatever its status; what they say of the request budget."""
         if (said := rate_limit(headers)) is not None:
             self.limits = said
             opening.events.append(Limits(said))
         opening.correlation_id = headers.get(CORRELATION_ID) or headers.get("x-request-id")
+        return said
 
     def refused(self, answer: Answer, body: bytes, wall: float) -> Failure:
         """The failure that an error status means; `wall` is the present in seconds since the epoch."""

@@ -12,7 +12,7 @@ from streamweir.client.guarding import Guards
 from streamweir.client.outside import Outside
 from streamweir.client.proxies import proxy_for
 from streamweir.client.settings import UpstreamSettings
-from streamweir.config import FILE, again_policy, among, find_config, readable, time_limits
+from streamweir.config import FILE, again_policy, among, budget_policy, find_config, readable, time_limits
 from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.errors import ConfigError
@@ -127,6 +127,7 @@ def upstream_settings(
         message_chars=table.max_message_chars,
         decode=DecodeOptions(table.schema, table.malformed, table.end_marker, table.content),
         limits=time_limits(table, TimeLimits(), where),
+        budget=budget_policy(table, where, platform=table.dialect != "openai" and hosts.region is not None),
         retry=RetryPolicy(max_tries=table.max_tries, ambiguous=table.retry_ambiguous),
         again=again_policy(table, AgainPolicy(retry=True) if table.retry_ambiguous else NOTHING_FOLLOWS),
         max_gap_ratio=table.max_gap_ratio,

@@ -9,6 +9,7 @@ import msgspec
 from streamweir.dialects import BUILTIN, Dialect
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.flows.backoff import RetryPolicy
+from streamweir.flows.budget import BudgetPolicy
 from streamweir.flows.continuation import AgainPolicy
 from streamweir.genesys.login import Login
 from streamweir.genesys.regions import Hosts
@@ -41,6 +42,7 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True):
     decode: DecodeOptions = DecodeOptions()
     limits: TimeLimits = TimeLimits()
     retry: RetryPolicy = RetryPolicy()
+    budget: BudgetPolicy = BudgetPolicy()
     max_gap_ratio: float = 0.05
     again: AgainPolicy = AgainPolicy()
     bearer_hint: str = ""

@@ -41,18 +41,30 @@ SENTENCES: Final[dict[str, str]] = {
 }
 """What a client is told, by code. An upstream's own words stay in the report and the log on the server's side."""
 
+RATE_LIMITED: Final = "The model's request budget is used up; try again later."
+"""What a client is told in place of `upstream_error`'s sentence where it was a 429, the upstream's or our own."""
+
 RETRYABLE: Final = frozenset(("interrupted", "timed_out"))
 
 
 def told(report: Report) -> tuple[str, str]:
     """The stable code of a stream that did not end whole, and the sentence that a client is told."""
     code = report.error.code if report.error is not None else "stream_failed"
+    if report.error is not None and report.error.status == 429:
+        return code, RATE_LIMITED
     return code, SENTENCES.get(code, SENTENCES["stream_failed"])
 
 
 def retryable(report: Report) -> bool:
     """Whether the same request may well succeed if it is sent again."""
     return report.status in RETRYABLE or (report.error is not None and report.error.code == "server_draining")
+
+
+def resume(report: Report, stream: str, seq: int) -> dict[str, object]:
+    """What a client needs to go on elsewhere, where the last message of a stream says that this server stops."""
+    if report.error is None or report.error.code != "server_draining":
+        return {}
+    return {"resume": {"streamId": stream, "after": seq}}
 
 
 def public_report(report: Report) -> Report:

@@ -8,7 +8,7 @@ import msgspec
 
 from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
-from streamweir.faces import blocked_by, public_report, retryable, told
+from streamweir.faces import blocked_by, public_report, resume, retryable, told
 from streamweir.faces.wanted import BrowserPrompt, Wanted, read_body
 
 _json = msgspec.json.Encoder().encode
@@ -20,9 +20,11 @@ class BrowserSse:
     `id:` numbers the events that a client sees, without holes. Reasoning, usage and diagnostics are not shown here.
     """
 
-    __slots__ = ("_seq",)
+    __slots__ = ("_seq", "_stream")
 
-    def __init__(self) -> None:
+    def __init__(self, stream: str | None = None) -> None:
+        """`stream` is the id of a stream that can be resumed."""
+        self._stream = stream
         self._seq = 0
 
     def __call__(self, events: Sequence[Released]) -> bytes:
@@ -40,9 +42,14 @@ class BrowserSse:
                     )
                     self._seq += 1
             elif type(event) is Ended or type(event) is Joint or type(event) is Restarted:
-                out.append(b"id: %d\ndata: %b\n\n" % (self._seq, _json(shown(event))))
+                out.append(b"id: %d\ndata: %b\n\n" % (self._seq, _json(shown(event) | self._resume(event))))
                 self._seq += 1
         return out
+
+    def _resume(self, event: Released) -> dict[str, object]:
+        if self._stream is None or not isinstance(event, Ended):
+            return {}
+        return resume(event.report, self._stream, self._seq)
 
 
 def shown(event: Ended | Joint | Restarted) -> dict[str, object]:
@@ -75,6 +82,13 @@ class BrowserRequest(BrowserPrompt, rename={"configuration_id": "configurationId
     """What `POST /api/llm/stream` takes; `configurationId` names a profile. Unknown keys are ignored."""
 
     configuration_id: str = ""
+
+
+class Created(msgspec.Struct):
+    """What `POST /api/llm/streams` answers: a stream, and where it is read."""
+
+    id: str
+    url: str
 
 
 _decode_request = msgspec.json.Decoder(BrowserRequest).decode

@@ -9,8 +9,10 @@ import msgspec
 
 from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
-from streamweir.faces import blocked_by, public_report, retryable, told
+from streamweir.faces import blocked_by, public_report, resume, retryable, told
+from streamweir.faces.bounds import check_shape
 from streamweir.faces.chat_chunks import ChatChunks, encode, finish_reasons
+from streamweir.faces.problems import whole_seconds
 from streamweir.faces.wanted import BrowserPrompt, Wanted
 from streamweir.report import Report
 from streamweir.wire.websocket import encode_message
@@ -74,8 +76,9 @@ _resume = msgspec.json.Decoder(Resume)
 def read_message(text: str | bytes) -> Said:
     """What a client said. Raises RequestError with this wire's code, and in its message what is wrong."""
     try:
+        check_shape(text.encode() if isinstance(text, str) else text)
         said = _message.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RequestError) as error:
         raise RequestError(f"not a message of this protocol: {error}", code="invalid_handshake") from None
     if said.type in ("cancel", "ping", "pong"):
         return cast("Said", said.type)
@@ -100,19 +103,27 @@ def acknowledgement(*, tokens: int, model: str, stream_id: str, capability: str)
     return _frame({"type": "handshake_ack", **ids})
 
 
-def refusal(code: str, message: str, detail: str | None = None) -> bytes:
-    """The frame that answers a message which is not taken; no stream began, and none that runs is touched."""
-    body = {"type": "error", "message": ERRORS.get(code, message), "code": code}
-    return _frame(body | ({"detail": detail} if detail else {}))
+def refusal(code: str, message: str, detail: str | None = None, *, retry_after: float | None = None) -> bytes:
+    """The frame that answers a message which is not taken; no stream began, and none that runs is touched.
+
+    `retry_after`: the seconds after which the same may be taken.
+    """
+    body: dict[str, Any] = {"type": "error", "message": ERRORS.get(code, message), "code": code}
+    if detail:
+        body["detail"] = detail
+    if retry_after is not None:
+        body["retryAfter"] = whole_seconds(retry_after)
+    return _frame(body)
 
 
 class BrowserWs:
     """Released events of one stream to frames. `seq` numbers messages without holes, `index` counts pieces of text."""
 
-    __slots__ = ("_chunks", "_index", "_model", "_seq")
+    __slots__ = ("_chunks", "_index", "_model", "_seq", "_stream")
 
-    def __init__(self, *, id: str, model: str, created: int) -> None:
-        self._chunks = ChatChunks(id=id, model=model, created=created)
+    def __init__(self, *, stream: str, model: str, created: int) -> None:
+        self._stream = stream
+        self._chunks = ChatChunks(id=f"chatcmpl-{stream}", model=model, created=created)
         self._model = model
         self._seq = 0
         self._index = 0
@@ -161,7 +172,8 @@ class BrowserWs:
             code, message = told(report)
             if code == "upstream_error" and not report.chunks and report.error is not None and report.error.status:
                 code, message = "upstream_unavailable", ERRORS["upstream_unavailable"]
-            ids = {"retryable": retryable(report), "correlation_id": report.correlation_id}
+            ids: dict[str, Any] = {"retryable": retryable(report), "correlation_id": report.correlation_id}
+            ids |= resume(report, self._stream, self._seq)
             self._message({"type": "error", "message": message, "code": code, **ids, "auditLog": log}, out)
 
 

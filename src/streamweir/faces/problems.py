@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, Final
 
 from streamweir.errors import (
@@ -24,10 +25,15 @@ OPENAI_KINDS: Final[dict[int, str]] = {
     403: "permission_error",
     404: "invalid_request_error",
     405: "invalid_request_error",
+    408: "invalid_request_error",
     413: "invalid_request_error",
     422: "invalid_request_error",
     429: "rate_limit_error",
 }
+
+
+DRAINING_WAIT: Final = 1.0
+"""Seconds that a draining server tells clients to wait: another instance behind the address takes them at once."""
 
 
 class Problem(Exception):
@@ -54,7 +60,12 @@ class Problem(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the answer."""
-        return {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
+        return {} if self.retry_after is None else {"Retry-After": str(whole_seconds(self.retry_after))}
+
+
+def whole_seconds(retry_after: float) -> int:
+    """Seconds to wait, never fewer than they are."""
+    return max(1, ceil(retry_after))
 
 
 def problem_of(error: StreamweirError) -> Problem:
@@ -62,6 +73,8 @@ def problem_of(error: StreamweirError) -> Problem:
 
     A client is told what it can mend itself. What an upstream said, and why its credentials failed, stays here.
     """
+    if error.code == "server_draining":
+        return draining()
     if isinstance(error, ContextWindowExceeded):
         return Problem(422, "context_window_exceeded", error.message, param="messages")
     if error.code == "prompt_blocked":
@@ -78,8 +91,12 @@ def problem_of(error: StreamweirError) -> Problem:
     elif isinstance(error, ProtocolError):
         problem = Problem(502, "protocol_error", SENTENCES["protocol_error"])
     elif isinstance(error, APIStatusError) and error.status == 429:
-        problem = Problem(429, "rate_limited", "The model's request budget is used up; try again later.")
-        problem.retry_after = error.retry_after
+        left = error.retry_after
+        paused = error.code == "upstream_paused"
+        why = "The model has asked for a pause" if paused else "The model's request budget is used up"
+        when = "later" if left is None else f"in {whole_seconds(left)} s"
+        problem = Problem(429, "rate_limited", f"{why}; try again {when}.")
+        problem.retry_after = left
     elif isinstance(error, APIStatusError) and error.status in (400, 413, 422):
         problem = Problem(502, "upstream_refused", "The model refused the request.")
     elif isinstance(error, APIConnectionError):
@@ -87,4 +104,11 @@ def problem_of(error: StreamweirError) -> Problem:
     elif isinstance(error, APIError):
         problem = Problem(502, "upstream_refused", "The model refused the request.")
     problem.correlation_id = error.correlation_id
+    return problem
+
+
+def draining() -> Problem:
+    """The refusal of whatever would begin while the server stops."""
+    problem = Problem(503, "server_draining", SENTENCES["server_draining"])
+    problem.retry_after = DRAINING_WAIT
     return problem

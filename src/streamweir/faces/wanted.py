@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from streamweir.errors import RequestError
+from streamweir.faces.bounds import check_shape
 from streamweir.request import Message
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class BrowserPrompt(msgspec.Struct, kw_only=True):
 
 def read_body(decode: Callable[[bytes], T], body: bytes) -> T:
     """The request in a body. Raises RequestError that says which key is wrong and what it should be."""
+    check_shape(body)
     try:
         return decode(body)
     except msgspec.ValidationError as error:

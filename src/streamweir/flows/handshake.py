@@ -1,6 +1,6 @@
-"""From a request to an accepted one: tokens, sending, waiting, giving up. Pure.
+"""From a request to an accepted one: tokens, turns, sending, waiting, giving up. Pure.
 
-    NeedToken -> Send -> Opened | Wait | GiveUp        Wait -> NeedToken | Send
+    NeedToken -> NeedTurn -> Send -> Opened | Wait | GiveUp        Wait -> NeedToken | NeedTurn
 
 Each state names what it needs and has a method for each answer. No state is reachable from `Opened`, so nothing is
 sent again once content may have come.
@@ -13,28 +13,36 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from streamweir.errors import StreamTimedOut, StreamweirError
+from streamweir.errors import APIConnectionError, StreamTimedOut, StreamweirError
 from streamweir.events import Retry
 from streamweir.flows.backoff import RetryPolicy, backoff
+from streamweir.flows.turns import Turn
 
-FailureKind = Literal["refused", "not_connected", "not_now", "stale", "ambiguous", "final"]
+FailureKind = Literal["refused", "not_connected", "not_now", "stale", "held", "ambiguous", "final"]
 
 RETRIED_STATUSES = frozenset((408, 429, 502, 503))
 """Refusals that certainly started no generation. 500 and 504 may have started one, and each costs money."""
+
+MOMENT = 0.25
+"""Seconds. A longer wait for a turn is told of in an event; what is shorter is spacing, and nobody's concern."""
 
 
 class Failure(msgspec.Struct, frozen=True):
     """Why a token or a request did not come through.
 
     `refused`: an error status (in `status`). `not_connected`: no connection was made. `not_now`: a WebSocket was closed
-    with a code that asks to come back. `stale`: a reused connection broke before any byte of the answer. `ambiguous`:
-    the request may have been taken. `final`: nothing helps.
+    with a code that asks to come back. `stale`: a reused connection broke before any byte of the answer. `held`: the
+    upstream was paused while a connection was made, and nothing was sent. `ambiguous`: the request may have been taken.
+    `final`: nothing helps.
     """
 
     kind: FailureKind
     error: StreamweirError
     status: int = 0
     retry_after: float | None = None
+
+
+HELD = Failure("held", APIConnectionError("held back: the upstream was paused while a connection was made"))
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -57,9 +65,9 @@ class NeedToken(msgspec.Struct, frozen=True):
     progress: Progress
     refused: bool = False
 
-    def got(self, token: str | None) -> Send:
+    def got(self, token: str | None) -> NeedTurn:
         """Here it is (none: the upstream needs none)."""
-        return Send(msgspec.structs.replace(self.progress, attempts=self.progress.attempts + 1), token)
+        return NeedTurn(self.progress, token)
 
     def failed(self, failure: Failure, now: float, jitter: float) -> Wait | GiveUp:
         """There is none."""
@@ -69,23 +77,52 @@ class NeedToken(msgspec.Struct, frozen=True):
         return GiveUp(self.progress, _told(failure.error))
 
 
-class Send(msgspec.Struct, frozen=True):
-    """The request is to be sent, with this token."""
+class NeedTurn(msgspec.Struct, frozen=True):
+    """The upstream's budget is to be asked whether the request may go now. Waiting for that is no attempt."""
 
     progress: Progress
     token: str | None
+
+    def latest(self, now: float, first_token_timeout: float) -> float:
+        """Until when it may wait: as long as for a first token (0: no limit), and within its deadline and budget."""
+        progress = self.progress
+        most = progress.policy.budget - progress.waited
+        return min(now + min(first_token_timeout or most, most), progress.deadline_at)
+
+    def got(self, turn: Turn) -> Send | GiveUp:
+        """The turn has come, or it does not come in time."""
+        progress = self.progress
+        if turn.denied is not None:
+            return GiveUp(progress, turn.denied.error())
+        told = None
+        if turn.waited >= MOMENT:
+            told = Retry(max(1, progress.attempts), turn.waited, f"waited for its turn: {turn.reason}")
+        waited = progress.waited + turn.waited
+        progress = msgspec.structs.replace(progress, attempts=progress.attempts + 1, waited=waited)
+        return Send(progress, self.token, turn, told)
+
+
+class Send(msgspec.Struct, frozen=True):
+    """The request is to be sent, with this token, in this turn. `retry` is the event of a wait for it."""
+
+    progress: Progress
+    token: str | None
+    turn: Turn
+    retry: Retry | None = None
 
     def accepted(self) -> Opened:
         """The upstream answered 200 or 201."""
         return Opened(self.progress)
 
-    def failed(self, failure: Failure, now: float, jitter: float) -> NeedToken | Send | Wait | GiveUp:
+    def failed(self, failure: Failure, now: float, jitter: float) -> NeedToken | NeedTurn | Wait | GiveUp:
         """It did not."""
         progress = self.progress
         if failure.status == 401 and progress.needs_token and not progress.renewed:
             return NeedToken(msgspec.structs.replace(progress, renewed=True), refused=True)
+        if failure.kind == "held":
+            return NeedTurn(msgspec.structs.replace(progress, attempts=progress.attempts - 1), self.token)
         if failure.kind == "stale" and not progress.resent:
-            return Send(msgspec.structs.replace(progress, resent=True, attempts=progress.attempts + 1), self.token)
+            return NeedTurn(msgspec.structs.replace(progress, resent=True), self.token)
         return send_again(progress, failure, now, jitter)
 
 
@@ -96,7 +133,7 @@ class Wait(msgspec.Struct, frozen=True):
     seconds: float
     retry: Retry
 
-    def over(self) -> NeedToken | Send:
+    def over(self) -> NeedToken | NeedTurn:
         """The wait is over."""
         return begin(self.progress)
 
@@ -114,16 +151,12 @@ class GiveUp(msgspec.Struct, frozen=True):
     error: StreamweirError
 
 
-State: TypeAlias = NeedToken | Send | Wait | Opened | GiveUp
+State: TypeAlias = NeedToken | NeedTurn | Send | Wait | Opened | GiveUp
 
 
-def begin(progress: Progress) -> NeedToken | Send:
+def begin(progress: Progress) -> NeedToken | NeedTurn:
     """The first state, and the one after a wait."""
-    return (
-        NeedToken(progress)
-        if progress.needs_token
-        else Send(msgspec.structs.replace(progress, attempts=progress.attempts + 1), None)
-    )
+    return NeedToken(progress) if progress.needs_token else NeedTurn(progress, None)
 
 
 def send_again(progress: Progress, failure: Failure, now: float, jitter: float) -> Wait | GiveUp:

@@ -27,6 +27,9 @@ class Owned(Protocol):
     chat: str | None
 
 
+MAX_KEY: Final = 255
+"""Characters of an idempotency key: a UUID has 36, and it is kept for a day."""
+
 S = TypeVar("S", bound=Owned)
 
 

@@ -10,7 +10,7 @@ from streamweir.server.asyncapi import asyncapi
 from streamweir.server.chat_routes import chat, chat_again, chat_cancel
 from streamweir.server.gate import gate
 from streamweir.server.openapi import openapi
-from streamweir.server.pages import console, healthz, static, to_console, version
+from streamweir.server.pages import console, healthz, metrics, readyz, static, to_console, version
 from streamweir.server.routes import browser_stream, chat_completions, models, responses
 from streamweir.server.shared import SHARED, Shared
 from streamweir.server.sockets import websocket
@@ -33,6 +33,8 @@ ROUTES = (
     web.get("/openapi.json", openapi),
     web.get("/asyncapi.json", asyncapi),
     web.get("/healthz", healthz),
+    web.get("/readyz", readyz),
+    web.get("/metrics", metrics),
     web.get("/version", version),
     web.get("/static/{part}", static),
     web.get("/console", to_console),

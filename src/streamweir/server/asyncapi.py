@@ -24,6 +24,11 @@ REFUSED: Final = (
     "key_missing",
     "invalid_key",
     "invalid_ticket",
+    "key_rate_limited",
+    "too_many_streams",
+    "server_full",
+    "server_draining",
+    "cancelled",
 )
 """Codes by which a message of a WebSocket's client is not taken."""
 
@@ -86,7 +91,7 @@ async def asyncapi(request: web.Request) -> web.Response:
 
 def _refused(error: dict[str, Any]) -> dict[str, Any]:
     schema = shape(error)
-    schema["properties"] |= {"detail": TEXT}
+    schema["properties"] |= {"detail": TEXT, "retryAfter": COUNT}
     return schema | {"not": {"required": ["seq"]}, "description": f"codes: {', '.join(REFUSED)}"}
 
 

@@ -10,32 +10,37 @@ from aiohttp import web
 
 from streamweir.faces import HEARTBEAT, STREAM_HEADERS
 from streamweir.resumption.log import Trimmed
+from streamweir.server.patience import LOOK, Patience
 from streamweir.server.reply import HIGH_WATER, StreamReply
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import BEGUN, SHARED, answer_headers
+from streamweir.server.shared import BEGUN, SHARED, Serving, answer_headers
 
 
 class Attached:
     """A listener that writes to a client's transport. The handler sleeps, but where the client reads too slowly."""
 
-    __slots__ = ("_beat_at", "_every", "_over", "_reply", "_stream", "_wake", "after", "stuck")
+    __slots__ = ("_beat_at", "_every", "_over", "_patience", "_reply", "_stream", "_wake", "after", "stuck")
 
-    def __init__(self, stream: Resumable, reply: StreamReply, after: int, every: float) -> None:
+    def __init__(self, stream: Resumable, reply: StreamReply, after: int, serving: Serving) -> None:
         self._stream = stream
         self._reply = reply
-        self._every = every
-        self._beat_at = time.monotonic() + every
+        self._every = serving.heartbeat
+        self._patience = Patience(serving.slow_client)
+        self._beat_at = time.monotonic() + self._every
         self._wake: asyncio.Future[None] | None = None
         self._over = False
         self.after = after
         self.stuck = False
 
     def due(self, now: float) -> float:
-        """For the wheel: the next heartbeat."""
-        return self._beat_at
+        """For the wheel: the next heartbeat; sooner where the client reads too slowly."""
+        return min(self._beat_at, now + LOOK) if self.stuck or self._patience.watching else self._beat_at
 
     def tick(self, now: float) -> None:
-        """For the wheel."""
+        """For the wheel. Who reads nothing is cut off: the stream goes on, and so may they, from where they were."""
+        if self._patience.gone(self._reply.written, self._reply.waiting, now):
+            self._over = True
+            self._reply.abort()
         if now >= self._beat_at:
             self._beat_at = now + self._every
             if not self.stuck and not self._over:
@@ -82,7 +87,7 @@ async def attach(
     """Send a stream from behind a position on. `first` goes before it."""
     shared = request.app[SHARED]
     reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **(headers or {})})
-    listener = Attached(stream, reply, after, shared.serving.heartbeat)
+    listener = Attached(stream, reply, after, shared.serving)
     request[BEGUN] = True
     await reply.begin(request)
     await reply.first(first, last=False)

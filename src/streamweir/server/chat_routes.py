@@ -11,8 +11,9 @@ from aiohttp import web
 from streamweir.faces import ai_sdk_request
 from streamweir.faces.ai_sdk import HEADERS, AiSdk
 from streamweir.server.attached import attach
+from streamweir.server.kept import new_capability
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, new_capability, opening_of, request_id_of, who_of
+from streamweir.server.shared import SHARED, opening_of, request_id_of, who_of
 from streamweir.server.stream_routes import checked, position_of
 from streamweir.server.streams import id_headers, stream
 
@@ -25,22 +26,33 @@ async def chat(request: web.Request) -> web.StreamResponse:
     message_id = asked.continues or f"msg-{request_id_of(request)}"
     if asked.chat is None or not shared.serving.resume_window:
         return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
-    shared.room_for_a_log()
+    shared.kept.check()
+    who = who_of(request)
+    before = shared.kept.streams.of_chat(who.name, asked.chat)
+    if before is not None and before.abandoned:
+        # a chat has one reply at a time: what nobody reads any more was stopped
+        before.end("client_gone")
+    place = await shared.slots.take(who)
     frames = AiSdk(message_id=message_id, numbered=True).frames
     kept = Resumable(
         request,
         opening,
         frames,
         id=str(uuid.uuid4()),
-        owner=who_of(request).name,
+        owner=who.name,
         capability=new_capability(),
         wire="ai-sdk",
+        place=place,
         chat=asked.chat,
     )
     headers = dict(HEADERS)
     commit_at = opening.called_at + shared.serving.commit_after
-    opened = await asyncio.wait([kept.opened], timeout=max(0.0, commit_at - time.monotonic()))
-    if opened[0]:
+    try:
+        opened, _ = await asyncio.wait([kept.opened], timeout=max(0.0, commit_at - time.monotonic()))
+    except asyncio.CancelledError:
+        kept.abandon()
+        raise
+    if opened:
         latest = kept.opened.result()
         if latest.error is not None:
             kept.forget()
@@ -70,4 +82,4 @@ async def chat_cancel(request: web.Request) -> web.Response:
 
 
 def _of_chat(request: web.Request) -> Resumable | None:
-    return request.app[SHARED].streams.of_chat(who_of(request).name, request.match_info["id"])
+    return request.app[SHARED].kept.streams.of_chat(who_of(request).name, request.match_info["id"])

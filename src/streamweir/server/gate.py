@@ -8,21 +8,26 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from streamweir.errors import StreamweirError
 from streamweir.faces.problems import Problem, problem_of
+from streamweir.server.bodies import read_body, too_large
 from streamweir.server.keys import ANYONE, NOBODY, Who
+from streamweir.server.listener import Inbound
 from streamweir.server.origins import allowed, preflight_headers
 from streamweir.server.shared import BEGUN, ORIGIN_ALLOWED, SHARED, WHO, Serving, answer_headers, printable, seen_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-OPEN: Final = ("/healthz", "/version", "/openapi.json", "/asyncapi.json", "/static/", "/console")
+OPEN: Final = ("/healthz", "/readyz", "/version", "/openapi.json", "/asyncapi.json", "/static/", "/console")
 """What everybody may see: it says nothing of any stream."""
 
 CAPABLE: Final = "/api/llm/streams/"
 """Where a stream's own capability stands for a key: an EventSource can send nothing else."""
+
+ADMIN: Final = ("/metrics",)
+"""What only operators' keys open, where there are keys."""
 
 KEY_PROTOCOL: Final = "streamweir.key."
 TICKET_PROTOCOL: Final = "streamweir.ticket."
@@ -35,8 +40,22 @@ CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_larg
 @web.middleware
 async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Lets in who may ask, and gives every refusal the shape of its route."""
+    inbound = inbound_of(request)
+    if inbound is not None:
+        inbound.begin()
+    try:
+        return await _answer(request, handler)
+    finally:
+        if inbound is not None:
+            inbound.end()
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         _let_in(request)
+        if begins(request):
+            request.app[SHARED].census.check()
+        await read_body(request)
         answer = await handler(request)
     except web.HTTPException as error:
         if error.status < 400:
@@ -50,11 +69,25 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = _shaped(request, _problem(request, error))
     if not answer.prepared:
         answer.headers.update(answer_headers(request))
+    if request.app[SHARED].census.draining:
+        answer.force_close()
     return answer
+
+
+def begins(request: web.Request) -> bool:
+    """Whether a request wants something new; what reads, attaches or cancels goes on while the server drains.
+
+    A WebSocket says in its messages what it wants: where a stream waits for its client to come back it is let in.
+    """
+    if request.path == "/ws":
+        return not request.app[SHARED].kept.awaited("ws")
+    return request.method == "POST"
 
 
 def _let_in(request: web.Request) -> None:
     """Find out which page asks, and who. Raises Problem, and for a preflight its answer."""
+    if request.version not in (HttpVersion10, HttpVersion11):
+        raise Problem(400, "bad_request", "this server speaks HTTP/1.0 and HTTP/1.1")
     origin = request.headers.get("Origin")
     if origin is not None and not request.path.startswith(OPEN):
         _check_origin(request, origin)
@@ -62,7 +95,9 @@ def _let_in(request: web.Request) -> None:
             raise web.HTTPNoContent(headers=preflight_headers(request.headers) | answer_headers(request))
     serving = request.app[SHARED].serving
     if serving.keys and not request.path.startswith(OPEN):
-        request[WHO] = _who(request, serving)
+        request[WHO] = who = _who(request, serving)
+        if request.path.startswith(ADMIN) and not who.admin:
+            raise Problem(403, "admin_needed", "this needs the key of an operator: one with admin = true")
 
 
 def _problem(request: web.Request, error: Exception) -> Problem:
@@ -72,8 +107,7 @@ def _problem(request: web.Request, error: Exception) -> Problem:
     if isinstance(error, StreamweirError):
         return problem_of(error)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        limit = request.app[SHARED].body_limit
-        return Problem(413, "body_too_large", f"the body has over {limit} bytes, which server.body_limit allows")
+        return too_large(request.app[SHARED].body_limit)
     if isinstance(error, web.HTTPException):
         code = CODES.get(error.status, "bad_request")
         return Problem(error.status, code, f"{request.method} {printable(request.path)}: {error.reason}")
@@ -86,8 +120,19 @@ def _problem(request: web.Request, error: Exception) -> Problem:
 
 
 def _shaped(request: web.Request, problem: Problem) -> web.Response:
+    request.app[SHARED].refuse(problem, request)
     body = msgspec.json.encode(problem.body(openai=request.path.startswith("/v1/")))
-    return web.Response(status=problem.status, body=body, content_type="application/json", headers=problem.headers)
+    answer = web.Response(status=problem.status, body=body, content_type="application/json", headers=problem.headers)
+    if not request.content.is_eof():
+        # the rest of the body is not read: nothing else can come on this connection
+        answer.force_close()
+    return answer
+
+
+def inbound_of(request: web.Request) -> Inbound | None:
+    """The connection that a request came on; None where it is gone, or another server's."""
+    found = request.transport.get_protocol() if request.transport is not None else None
+    return found if isinstance(found, Inbound) else None
 
 
 def _check_origin(request: web.Request, origin: str) -> None:

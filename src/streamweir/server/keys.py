@@ -16,11 +16,15 @@ KEY_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who asks: the key's name, and the profiles it may use (None: all). `ticket`: a page, by its site's leave."""
+    """Who asks: the key's name, and the profiles it may use (None: all).
+
+    `ticket`: a page, by its site's leave. `admin`: an operator, who may see what concerns all.
+    """
 
     name: str | None = None
     profiles: frozenset[str] | None = None
     ticket: bool = False
+    admin: bool = False
 
     def may(self, profile: str) -> bool:
         """Whether a profile may be used."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from streamweir.errors import ConfigError, StreamweirError
 from streamweir.server.app import make_app
-from streamweir.server.shared import Shared, Told
+from streamweir.server.descriptors import connections_for
+from streamweir.server.drain import Signals, drain, left
+from streamweir.server.listener import HEAD_WITHIN, Listener
+from streamweir.server.shared import Refused, Shared, Told
 from streamweir.tables import Config
 
 BACKLOG: Final = 2048
@@ -23,6 +28,11 @@ BACKLOG: Final = 2048
 KEEPALIVE: Final = 75.0
 """Seconds an idle client connection is kept: longer than nginx's 60, so that nginx never reuses one we just closed."""
 
+LINE: Final = 8190
+HEADERS: Final = 128
+"""Bytes of a request's line and of each header, and how many headers: aiohttp's own, near nginx's 8 KiB a line. Beyond
+them is a 400."""
+
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -30,18 +40,31 @@ class Server:
     """A proxy that accepts on `host` and `port` (0: any free port; `port` then says which). Raises ConfigError."""
 
     def __init__(
-        self, config: Config, environ: Mapping[str, str], host: str, port: int, *, told: Told | None = None
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        host: str,
+        port: int,
+        *,
+        told: Told | None = None,
+        refused: Refused | None = None,
     ) -> None:
-        self.shared = Shared(config, environ, told)
+        self.shared = Shared(config, environ, told, refused)
         self._files = (config.server.tls_cert, config.server.tls_key)
         self._tls = tls_context(*self._files)
         self._runner = web.AppRunner(
             make_app(self.shared),
             handler_cancellation=True,
             keepalive_timeout=KEEPALIVE,
+            max_line_size=LINE,
+            max_field_size=LINE,
+            max_headers=HEADERS,
+            logger=http_log(),
             access_log=None,
             shutdown_timeout=0.5,
         )
+        self._listener: Listener | None = None
+        self._accepting: asyncio.Server | None = None
         self.host = host
         self.port = port
         self._reloading: asyncio.Task[None] | None = None
@@ -57,20 +80,48 @@ class Server:
         if self.shared.serving.profiles.counted:
             await self.shared.count_tokens()
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG, ssl_context=self._tls)
+        shared = self.shared
+        most = connections_for(shared.serving.limits.max_streams)
+        handler = cast("Callable[[], asyncio.Protocol]", self._runner.server)
+        listener = Listener(handler, shared.wheel, lambda: shared.serving.slow_client, most)
+        handshake = HEAD_WITHIN if self._tls is not None else None
         try:
-            await site.start()
+            self._accepting = await asyncio.get_running_loop().create_server(
+                listener, self.host, self.port, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise port_error(error, self.host, self.port) from None
         if not self.port:
-            self.port = self._runner.addresses[0][1]
+            self.port = self._accepting.sockets[0].getsockname()[1]
+        self._listener = listener
+        self.shared.lag.start()
+
+    @property
+    def connections(self) -> int:
+        """Clients' connections that are open."""
+        return len(self._listener.connections) if self._listener is not None else 0
 
     async def stop(self) -> None:
         """End every stream, each with its own word for it, and close everything."""
+        self.shared.lag.stop()
         self.shared.drain()
-        await asyncio.sleep(0)
+        self.shared.census.end("draining")
+        transports = self._transports()
+        await left(self.shared.census, transports)
+        # whoever has not read by now is waited for no longer; the others get what is written only now too
+        reading = [one for one in transports if not one.get_write_buffer_size()]
+        if self._accepting is not None:
+            self._accepting.close()
         await self._runner.cleanup()
+        await left(self.shared.census, reading)
+        if self._listener is not None:
+            for inbound in list(self._listener.connections):
+                inbound.leave()
+
+    def _transports(self) -> list[asyncio.Transport]:
+        server = self._runner.server
+        return [one.transport for one in server.connections if one.transport is not None] if server is not None else []
 
     def reload(self, config: Config, environ: Mapping[str, str], *, insecure: bool = False) -> None:
         """Serve another configuration from now on; streams keep theirs. Raises ConfigError, and then all stays.
@@ -89,6 +140,17 @@ class Server:
         self._reloading = asyncio.get_running_loop().create_task(self.shared.reloaded())
         if self._tls is not None:
             load_certificate(self._tls, *files)
+
+
+def http_log() -> logging.Logger:
+    """Where aiohttp says what it could not serve. That a client speaks no HTTP is no error of this server."""
+    log = logging.getLogger("streamweir.http")
+    log.addFilter(_no_fault_of_a_client)
+    return log
+
+
+def _no_fault_of_a_client(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
@@ -137,13 +199,13 @@ def check_host(host: str, config: Config, insecure: bool) -> None:
 async def serve(
     server: Server, again: Callable[[], tuple[Config, Mapping[str, str]]], say: Callable[[str], None], *, insecure: bool
 ) -> None:
-    """Serve until SIGINT or SIGTERM. SIGHUP reads the configuration `again`."""
+    """Serve until SIGINT or SIGTERM, and then until live streams have ended. SIGHUP reads the configuration `again`."""
     await server.start()
     say(f"listening on {server.url}")
-    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    signals = Signals()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, signals.come)
 
     def reload() -> None:
         try:
@@ -156,5 +218,7 @@ async def serve(
 
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, reload)
-    await stopped.wait()
+    await signals.first.wait()
+    server.shared.drain()
+    await drain(server.shared.census, server.shared.serving.drain, signals.second, say)
     await server.stop()

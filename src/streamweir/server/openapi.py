@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from streamweir.faces import SENTENCES
+from streamweir.resumption.directory import MAX_KEY
 from streamweir.server.schemas import COUNT, OBJECT, TEXT, ref, schemas_of_types, shape
 
 REFUSALS: Final = {
@@ -21,7 +22,7 @@ REFUSALS: Final = {
     "422": "the prompt does not fit the context window",
     "429": "the upstream's request budget is used up; Retry-After says for how long",
     "502": "the upstream refused, or its credentials failed",
-    "503": "the profile is not usable, or the server is full",
+    "503": "the profile is not usable, or the server is full or draining (server_draining)",
     "504": "the upstream did not answer in time",
 }
 
@@ -45,6 +46,15 @@ def openapi_document() -> dict[str, Any]:
         "paths": {
             "/api/llm/stream": {"post": _post("browserStream", "SSE for browsers", "BrowserRequest", _events())},
             "/api/chat": {"post": _post("chat", "AI SDK UI message stream (v1)", "UIChat", _sse("UIMessageChunk"))},
+            "/api/chat/{id}/stream": {
+                "get": _read("chatStream", "the reply on its way in a chat", "UIMessageChunk", "chat"),
+                "delete": _cancel("cancelChat", "cancel the reply on its way in a chat", "chat"),
+            },
+            "/api/llm/streams": {"post": _create()},
+            "/api/llm/streams/{id}": {
+                "get": _read("readStream", "a created stream, from a position on", "BrowserEvent", "stream"),
+                "delete": _cancel("cancelStream", "cancel a created stream", "stream"),
+            },
             "/v1/chat/completions": {
                 "post": _post("chatCompletions", "OpenAI Chat Completions", "ChatRequest", _completions(), OPENAI)
             },
@@ -52,6 +62,8 @@ def openapi_document() -> dict[str, Any]:
             "/v1/models": {"get": _get("models", "the profiles that the key may use", "Models", OPENAI)},
             "/api/llm/tickets": {"post": _tickets()},
             "/healthz": {"get": _get("healthz", "the process answers", "Health", None)},
+            "/readyz": {"get": _readyz()},
+            "/metrics": {"get": _metrics()},
             "/version": {"get": _get("version", "which release this is", "Version", None)},
         },
         "components": {
@@ -103,7 +115,11 @@ def _documented() -> dict[str, Any]:
                 ),
             ]
         },
-        "UIChat": {"type": "object", "required": ["messages"], "properties": {"messages": message, "profile": TEXT}},
+        "UIChat": {
+            "type": "object",
+            "required": ["messages"],
+            "properties": {"messages": message, "profile": TEXT, "id": TEXT, "resumable": {"type": "boolean"}},
+        },
         "UIMessageChunk": {"type": "object", "required": ["type"], "properties": {"type": TEXT}},
         "ChatChunk": {
             "oneOf": [
@@ -128,6 +144,10 @@ def _documented() -> dict[str, Any]:
             {"object": {"const": "list"}, "data": {"type": "array", "items": shape({"id": TEXT, "object": TEXT})}}
         ),
         "Health": shape({"status": {"const": "ok"}}),
+        "Ready": shape({"status": {"const": "ready"}}),
+        "Unready": shape(
+            {"status": {"enum": ["draining", "full"]}, "reasons": {"type": "array", "items": TEXT, "minItems": 1}}
+        ),
         "Version": shape({"name": TEXT, "version": TEXT}),
     }
 
@@ -182,6 +202,19 @@ def _get(name: str, summary: str, content: str, refusal: str | None) -> dict[str
     return {"operationId": name, "summary": summary, "responses": answers, **open_to_all}
 
 
+def _readyz() -> dict[str, Any]:
+    described = _get("readyz", "whether something new may come here", "Ready", None)
+    described["responses"]["503"] = {"description": "nothing new should come here", "content": _json_of("Unready")}
+    return described
+
+
+def _metrics() -> dict[str, Any]:
+    described = _get("metrics", "for Prometheus; where there are keys, for one with admin = true", "Refusal", "Refusal")
+    described["responses"]["200"]["content"] = {"text/plain": {"schema": TEXT}}
+    described["responses"]["403"] = {"description": "the key is no operator's", "content": _json_of("Refusal")}
+    return described
+
+
 def _tickets() -> dict[str, Any]:
     return {
         "operationId": "tickets",
@@ -189,3 +222,54 @@ def _tickets() -> dict[str, Any]:
         "requestBody": {"required": True, "content": _json_of("TicketRequest")},
         "responses": _answers(_json_of("TicketAnswer"), "201", "Refusal"),
     }
+
+
+def _create() -> dict[str, Any]:
+    key = {"type": "string", "minLength": 1, "maxLength": MAX_KEY}
+    answers = _answers(_json_of("Created"), "201", "Refusal")
+    answers["422"]["description"] += ", or the Idempotency-Key came with another request"
+    return {
+        "operationId": "createStream",
+        "summary": "begin a reply that outlives its connections",
+        "parameters": [_parameter("Idempotency-Key", "header", key, "the same again begins nothing more")],
+        "requestBody": {"required": True, "content": _json_of("BrowserRequest")},
+        "responses": answers,
+    }
+
+
+def _read(name: str, summary: str, event: str, what: str) -> dict[str, Any]:
+    position = {"type": "integer", "minimum": -1}
+    answers = _answers(_sse(event), "200", "Refusal")
+    answers["204"] = {"description": "all of it was delivered"}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": [
+            *_names(what),
+            _parameter("after", "query", position, "the last position that the client has; -1: none"),
+            _parameter("Last-Event-ID", "header", position, "the same; it counts where both are given"),
+        ],
+        "responses": {status: answers[status] for status in ("200", "204", "400", "401", "403", "404")},
+    }
+
+
+def _cancel(name: str, summary: str, what: str) -> dict[str, Any]:
+    answers = _answers({}, "204", "Refusal")
+    del answers["204"]["content"]
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": _names(what),
+        "responses": {status: answers[status] for status in ("204", "401", "403", "404")},
+    }
+
+
+def _names(what: str) -> list[dict[str, Any]]:
+    names = [_parameter("id", "path", TEXT, f"the {what}'s id") | {"required": True}]
+    if what == "stream":
+        names.append(_parameter("cap", "query", TEXT, "the capability in the stream's url, in place of a key"))
+    return names
+
+
+def _parameter(name: str, where: str, schema: dict[str, Any], what: str) -> dict[str, Any]:
+    return {"name": name, "in": where, "schema": schema, "description": what}

@@ -8,6 +8,10 @@ from importlib.resources import files
 from typing import Final
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
+from streamweir.faces import SENTENCES
+from streamweir.server.shared import SHARED, Shared
 
 CONSOLE: Final = {
     "": ("index.html", "text/html"),
@@ -57,9 +61,35 @@ async def healthz(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
 
 
+async def readyz(request: web.Request) -> web.Response:
+    """`GET /readyz`: whether something new may come here."""
+    reasons = unready(request.app[SHARED])
+    if not reasons:
+        return web.json_response({"status": "ready"})
+    body = {"status": next(iter(reasons)), "reasons": list(reasons.values())}
+    return web.json_response(body, status=503, headers={"Cache-Control": "no-store"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """`GET /metrics`: for Prometheus."""
+    text = request.app[SHARED].metrics.text()
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
+
+
 async def version(request: web.Request) -> web.Response:
     """`GET /version`: which release this is."""
     return web.json_response({"name": "streamweir", "version": version_of("streamweir")})
+
+
+def unready(shared: Shared) -> dict[str, str]:
+    """Why nothing new should come here, by the word for it; the gravest first.
+
+    A tenant's 429 or a failing upstream is no reason: every instance has the same, and then none would be left.
+    """
+    reasons: dict[str, str] = {}
+    if shared.census.draining:
+        reasons["draining"] = SENTENCES["server_draining"]
+    return reasons
 
 
 def _known(files: dict[str, tuple[str, str]], request: web.Request) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
@@ -14,6 +14,7 @@ from streamweir.client.guarding import Guards, Release
 from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
+from streamweir.client.settings import UpstreamSettings
 from streamweir.config import DEFAULT_GUARD, again_policy, among, time_limits
 from streamweir.errors import ConfigError, RequestError
 from streamweir.faces.problems import Problem
@@ -25,6 +26,9 @@ from streamweir.stages.limits import TimeLimits
 from streamweir.stages.report import rfc3339
 from streamweir.tables import Config
 from streamweir.tokens import counter
+
+MAX_NAME: Final = 256
+"""Characters of a name that is repeated in an answer, and compared with those that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,11 @@ class Profiles:
             if any(profile.upstream == name for profile in config.profiles.values()):
                 settings = upstream_settings(table, outside, f"upstreams.{name}")[0]
                 kept = known.get(name)
-                same = kept is not None and kept.settings == settings
-                self.clients[name] = kept if kept is not None and same else UpstreamClient(settings, pool)
+                if kept is None or kept.settings != settings:
+                    # to the upstream we stay who we are: what was sent, and its pause, outlast other settings
+                    turns = kept.turns if kept is not None and same_budget(kept.settings, settings) else None
+                    kept = UpstreamClient(settings, pool, turns=turns)
+                self.clients[name] = kept
         clients = self.clients
         self._guards = Guards(config.guards, environ)
         self.prompts_are_read = any(table.input != "off" for table in config.guards.values())
@@ -160,8 +167,12 @@ class Profiles:
             raise Problem(400, "profile_missing", "name a profile: there is no server.default_profile", param="model")
         if not who.may(name):
             # whether it exists is none of their business
-            raise Problem(403, "profile_not_allowed", f"this key may not use profile {name!r}", param="model")
+            raise Problem(
+                403, "profile_not_allowed", f"this key may not use profile {name[:MAX_NAME]!r}", param="model"
+            )
         profile = self._profiles.get(name)
+        if profile is None and len(name) > MAX_NAME:
+            raise Problem(404, "profile_not_found", f"no profile's name has over {MAX_NAME} characters", param="model")
         if profile is None:
             raise Problem(
                 404, "profile_not_found", f"profile {name!r} is unknown, {among(name, self._profiles)}", param="model"
@@ -195,6 +206,11 @@ class Profiles:
         seen, release = self._guards.prepare(guard, {**wanted.passthrough, **said})
         messages, metadata, stop = (seen.pop(key) for key in said)
         return replace(wanted, messages=messages, metadata=metadata, stop=tuple(stop), passthrough=seen), release
+
+
+def same_budget(one: UpstreamSettings, other: UpstreamSettings) -> bool:
+    """Whether the upstream counts the requests of both as one client's, within the same limits of our own."""
+    return all(getattr(one, key) == getattr(other, key) for key in ("hosts", "client_id", "bearer", "budget"))
 
 
 def replace_fallback(policy: AgainPolicy, fallback: bool) -> AgainPolicy:

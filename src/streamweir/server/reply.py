@@ -25,6 +25,8 @@ class StreamReply(web.StreamResponse):
         self._writer: AbstractStreamWriter | None = None
         self._framed = False
         self._finished = False
+        self.written = 0
+        """Bytes given to the transport behind the first ones."""
 
     async def begin(self, request: web.Request) -> None:
         """Make the head ready; it leaves with the first bytes. On HTTP/1.0 the body ends with the connection."""
@@ -58,7 +60,9 @@ class StreamReply(web.StreamResponse):
         transport = self._transport
         if transport is None or not data or self._finished or transport.is_closing():
             return True
-        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._framed else data)
+        data = b"%x\r\n%b\r\n" % (len(data), data) if self._framed else data
+        self.written += len(data)
+        transport.write(data)
         return transport.get_write_buffer_size() <= HIGH_WATER
 
     def finish(self, data: bytes) -> None:
@@ -68,7 +72,13 @@ class StreamReply(web.StreamResponse):
             return
         if self._framed:
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        self.written += len(data)
         self._transport.write(data)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the client has not taken from us."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def abort(self) -> None:
         """Cut the connection: what was sent must not look ended."""

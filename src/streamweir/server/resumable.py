@@ -23,6 +23,8 @@ from streamweir.events import Released
 from streamweir.relay import Relay
 from streamweir.resumption.log import Log
 from streamweir.resumption.positions import Producer
+from streamweir.server.admission import Place
+from streamweir.server.census import withdrawn
 from streamweir.server.shared import SHARED, Shared
 
 log = logging.getLogger("streamweir.server")
@@ -58,9 +60,13 @@ class Resumable:
         owner: str | None,
         capability: str,
         wire: Literal["sse", "ws", "ai-sdk"],
+        place: Place,
         chat: str | None = None,
     ) -> None:
-        """Begin: the upstream is asked at once. `wire` names the face whose frames the log keeps."""
+        """Begin: the upstream is asked at once. `wire` names the face whose frames the log keeps.
+
+        `place` is held until the stream has ended.
+        """
         self.id = id
         self.owner = owner
         self.capability = capability
@@ -81,13 +87,16 @@ class Resumable:
         self._until: float | None = now + max(window, TO_ATTACH)
         self._producer = Producer(self.log.take_over(now))
         self._listeners: set[Listener] = set()
+        self._came = False
         self._carrier: Carrier[Frames] | None = None
         self._relay: Relay[Frames] | None = None
         self._held = False
+        self._place = place
+        self._live = self._shared.census.enter(request)
         self._task = asyncio.get_running_loop().create_task(self._open(opening))
         self._cause: Cause = "client_gone"
         self._shared.wheel.add(self)
-        self._shared.streams.keep(self)
+        self._shared.kept.streams.keep(self)
 
     # -- for those who listen --------------------------------------------------------------------------
 
@@ -98,6 +107,7 @@ class Resumable:
 
     def listen(self, listener: Listener) -> None:
         """Send this one too; it is woken at once."""
+        self._came = True
         self._listeners.add(listener)
         self._until = None
         listener.wake()
@@ -114,7 +124,7 @@ class Resumable:
 
     def settle(self) -> None:
         """Read the upstream or hold it back: it follows the fastest of those who listen, or the log's own bound."""
-        logs = self._shared.logs
+        logs = self._shared.kept.logs
         full = self.log.size > logs.each
         if full and self._listeners:
             logs.trim(self.log, max(one.after for one in self._listeners))
@@ -156,13 +166,22 @@ class Resumable:
     def forget(self) -> None:
         """Keep nothing of it any more."""
         self._shared.wheel.remove(self)
-        self._shared.streams.forget(self)
-        self._shared.logs.forget(self.log)
+        self._shared.kept.streams.forget(self)
+        self._shared.kept.logs.forget(self.log)
 
     @property
-    def forgettable(self) -> bool:
-        """Whether it has ended and nobody is being sent it."""
-        return self.over and not self._listeners
+    def unattended(self) -> bool:
+        """Whether nobody is being sent it."""
+        return not self._listeners
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether whoever read it has left."""
+        return self._came and not self._listeners
+
+    def abandon(self) -> None:
+        """Whoever was to read it has left before there was anything to read."""
+        self._came = True
 
     def _wait(self) -> None:
         self._until = time.monotonic() + self._window
@@ -172,22 +191,28 @@ class Resumable:
     # -- the producer ----------------------------------------------------------------------------------
 
     async def _open(self, opening: Opening) -> None:
+        self._live.opens()
         try:
             opened = await open_first(opening, opening.source)
+            self._live.opened()
             relay = self._relay_of(opened)
             if not relay.done:
                 self._carrier = Carrier(opened.source, self._shared.wheel, opened, relay, self._take)
-                self._shared.live.add(self._carrier)
+                self._live.carries(self._carrier)
                 self._carrier.begin()
                 self.settle()
         except RequestError as error:
             opened = self._refused(opening, error)
         except asyncio.CancelledError:
-            opened = opening.latest
+            opened, cause = opening.latest, self._cause
+            if self._live.withdrawn():
+                opened.error, cause = withdrawn(), "draining"
             if opened.connection is not None:
                 opened.connection.abort()
                 opened.connection = None
-            self._take(self._relay_of(opened).end(self._cause, time.monotonic()))
+            relay = self._relay_of(opened)
+            if not relay.done:
+                self._take(relay.end(cause, time.monotonic()))
         except Exception as error:
             # nobody awaits this task: a mistake of our own must end the stream, not hang it
             log.exception("a stream failed before it began")
@@ -216,14 +241,14 @@ class Resumable:
         if self.log.ended or not (entries or last):
             return
         append = self._producer.offer(entries, last=last)
-        if self._shared.logs.full:
-            self._shared.make_room()
-        self._producer.acknowledged(self._shared.logs.append(self.log, append, time.monotonic()))
+        if self._shared.kept.logs.full:
+            self._shared.kept.make_room()
+        self._producer.acknowledged(self._shared.kept.logs.append(self.log, append, time.monotonic()))
         for listener in tuple(self._listeners):
             listener.wake()
         if last and relay is not None:
-            if self._carrier is not None:
-                self._shared.live.discard(self._carrier)
+            self._live.leave()
+            self._shared.slots.leave(self._place)
             if self._until is not None:
                 # the window of what nobody saw end begins with its end
                 self._wait()

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from streamweir.faces.browser_sse import BrowserRequest
-from streamweir.faces.browser_ws import InitPayload
+from streamweir.faces.browser_sse import BrowserRequest, Created
+from streamweir.faces.browser_ws import InitPayload, Resume
 from streamweir.report import Report
 from streamweir.server.ticket_route import TicketAnswer, TicketRequest
 
@@ -18,7 +18,7 @@ COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
 
 def schemas_of_types() -> dict[str, Any]:
     """JSON Schemas by the name of the type."""
-    types = (BrowserRequest, InitPayload, TicketRequest, TicketAnswer, Report)
+    types = (BrowserRequest, Created, InitPayload, Resume, TicketRequest, TicketAnswer, Report)
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     # given as defaults, so that what lacks them is refused in our own words
     components["BrowserRequest"]["required"] = ["configurationId", "messages"]

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from aiohttp import web
 
-from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.pool import Pool
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
-from streamweir.config import seconds
+from streamweir.config import rate, seconds
+from streamweir.faces.bounds import check_wanted
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
-from streamweir.live.memory import MemoryLogs
 from streamweir.report import Report
-from streamweir.resumption.directory import Directory
+from streamweir.server.admission import KeyLimits, Limits
+from streamweir.server.census import Census, route_of
 from streamweir.server.forwarded import Seen, networks_of, seen
+from streamweir.server.kept import Kept
 from streamweir.server.keys import ANYONE, Keyring, Who
+from streamweir.server.lag import Lag
+from streamweir.server.metrics import Metrics
 from streamweir.server.origins import checked_origins, cors_headers
 from streamweir.server.profiles import Profiles
+from streamweir.server.scrape import Scrape
+from streamweir.server.slots import Slots
 from streamweir.server.tickets import Tickets
-from streamweir.tables import Config
-
-if TYPE_CHECKING:
-    from streamweir.server.resumable import Resumable
+from streamweir.tables import Config, ServerTable
 
 MAX_REQUEST_ID: Final = 128
 """Characters of a client's X-Request-Id; it goes into logs and upstream headers, so it is short and printable."""
@@ -39,14 +39,14 @@ MAX_REQUEST_ID: Final = 128
 LONG_PROMPT: Final = 4_000
 """Characters of a request from which on it is read in a thread: a guard takes 0.07 s for so many of the worst kind."""
 
-LOGS_FULL: Final = 5.0
-"""Seconds after which a stream may be asked for again where the logs are full: replies end all the time."""
-
 READERS: Final = 2
 """Long requests that are read at a time, of all streams: each takes the loop's time, and a thread that others need."""
 
 Told = Callable[[Report, web.Request], None]
 """Who is told the report of every stream, however it ended."""
+
+Refused = Callable[[Problem, web.Request], None]
+"""Who is told of every request that came to no stream."""
 
 
 class Serving:
@@ -56,7 +56,10 @@ class Serving:
         server = config.server
         self.keys = Keyring(
             [
-                (key.sha256, Who(key.name, frozenset(key.profiles) if key.profiles is not None else None))
+                (
+                    key.sha256,
+                    Who(key.name, frozenset(key.profiles) if key.profiles is not None else None, admin=key.admin),
+                )
                 for key in server.keys
             ]
         )
@@ -65,29 +68,53 @@ class Serving:
         self.commit_after = seconds(server.commit_after, "server.commit_after")
         self.heartbeat = seconds(server.heartbeat, "server.heartbeat")
         self.resume_window = seconds(server.resume_window, "server.resume_window")
+        self.drain = seconds(server.drain, "server.drain")
+        self.slow_client = seconds(server.slow_client, "server.slow_client")
+        self.limits = limits_of(server)
+        self.queue_wait = seconds(server.queue_wait, "server.queue_wait")
         self.profiles: Profiles = Profiles(config, environ, pool, before.profiles if before is not None else None)
+
+
+def limits_of(server: ServerTable) -> Limits:
+    """Who may have how many streams. Raises ConfigError."""
+    keys = {
+        key.name: KeyLimits(
+            rate(key.rate, f"server.keys {key.name!r}: rate") if key.rate is not None else None, key.concurrent
+        )
+        for key in server.keys
+    }
+    return Limits(server.max_streams, server.queue, keys)
 
 
 class Shared:
     """What all requests share. `serving` is replaced whole by a reload."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], told: Told | None = None) -> None:
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], told: Told | None = None, refused: Refused | None = None
+    ) -> None:
         self.wheel = Wheel()
         self.pool = Pool()
         self.tickets = Tickets()
-        self.live: set[Carrier[Any]] = set()
-        self.logs = MemoryLogs(config.live.limit)
-        self.streams: Directory[Resumable] = Directory()
-        self._making: dict[tuple[str | None, str], asyncio.Event] = {}
+        self.kept = Kept(config.live.limit)
+        self.metrics = Metrics()
+        self.census = Census(self.metrics)
+        self.lag = Lag()
+        self.made_at = time.monotonic()
         self.told = told
+        self.refused = refused
         self.body_limit = config.server.body_limit
+        self.uploading = 0
+        """Bytes of bodies that are on their way in, at most: what their heads announce."""
         self.readers = asyncio.Semaphore(READERS)
         self._counting = False
         self.serving = Serving(config, environ, self.pool)
+        self.metrics.add(Scrape(self))
+        self.slots = Slots(self.serving.limits, self.serving.queue_wait)
 
     def reload(self, config: Config, environ: Mapping[str, str]) -> None:
         """Serve another configuration from now on. Raises ConfigError, and then the old one stays."""
         self.serving = Serving(config, environ, self.pool, self.serving)
+        self.slots.change(self.serving.limits, self.serving.queue_wait)
 
     async def count_tokens(self) -> None:
         """Load what counts prompts' tokens: up to a second in which the loop goes on, and a hundred megabytes."""
@@ -102,46 +129,24 @@ class Shared:
             await self.count_tokens()
 
     def drain(self) -> None:
-        """End every stream, in-band: the server stops."""
-        for carrier in list(self.live):
-            carrier.end("draining")
-
-    def make_room(self) -> None:
-        """Forget streams that have ended and that nobody reads, where the logs are full."""
-        for stream in self.streams.all():
-            if not self.logs.full:
-                break
-            if stream.forgettable:
-                stream.forget()
-
-    def room_for_a_log(self) -> None:
-        """See that another stream can be kept. Raises Problem."""
-        if self.logs.full:
-            self.make_room()
-        if self.logs.full:
-            problem = Problem(503, "logs_full", "too many streams wait to be read here: ask again later")
-            problem.retry_after = LOGS_FULL
-            raise problem
-
-    @asynccontextmanager
-    async def making(self, owner: str | None, key: str | None) -> AsyncGenerator[None]:
-        """One at a time of the requests that bear the same idempotency key."""
-        if key is None:
-            yield
-            return
-        while (before := self._making.get((owner, key))) is not None:
-            await before.wait()
-        made = self._making[owner, key] = asyncio.Event()
-        try:
-            yield
-        finally:
-            del self._making[owner, key]
-            made.set()
+        """Let nothing new begin, and send away those that wait to be a stream: the server stops."""
+        self.census.drain()
+        self.slots.dismiss()
 
     def tell(self, report: Report | None, request: web.Request) -> None:
         """A stream has ended."""
-        if self.told is not None and report is not None:
+        if report is None:
+            return
+        request[TOLD] = True
+        self.metrics.ended(report, route_of(request))
+        if self.told is not None:
             self.told(report, request)
+
+    def refuse(self, problem: Problem, request: web.Request) -> None:
+        """A request was refused before its answer began. One that has a report was told with that."""
+        self.metrics.refused(problem.status, problem.code)
+        if self.refused is not None and not request.get(TOLD):
+            self.refused(problem, request)
 
 
 SHARED: Final = web.AppKey("shared", Shared)
@@ -150,13 +155,11 @@ ORIGIN_ALLOWED: Final = web.RequestKey("origin_allowed", bool)
 BEGUN: Final = web.RequestKey("begun", bool)
 """Whether the answer has begun, so that no other can be given."""
 
+TOLD: Final = web.RequestKey("told", bool)
+"""Whether a report of it was told."""
+
 WHO: Final = web.RequestKey("who", Who)
 """Absent where no keys are configured."""
-
-
-def new_capability() -> str:
-    """128 bits that open one stream to whoever has them."""
-    return secrets.token_urlsafe(16)
 
 
 def request_id_of(request: web.Request) -> str:
@@ -195,8 +198,10 @@ def seen_of(request: web.Request) -> Seen:
 
 
 async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
-    """The handshake for what a client wants. Raises Problem."""
+    """The handshake for what a client wants. Raises StreamweirError, and Problem, also where the server drains."""
+    check_wanted(wanted)
     shared = request.app[SHARED]
+    shared.census.check()
     opening = partial(
         shared.serving.profiles.opening,
         wanted,
@@ -209,4 +214,6 @@ async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, wh
     if not shared.serving.profiles.prompts_are_read or len(str(wanted)) <= LONG_PROMPT:
         return opening()
     async with shared.readers:
-        return await asyncio.to_thread(opening)
+        made = await asyncio.to_thread(opening)
+    shared.census.check()
+    return made

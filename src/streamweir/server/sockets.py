@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from hashlib import sha256
 from typing import Final
@@ -12,23 +13,18 @@ from aiohttp import WSMsgType, web
 from streamweir.client.exchange import Exchange
 from streamweir.client.opening import Opening
 from streamweir.errors import ContextWindowExceeded, RequestError, StreamweirError
-from streamweir.faces import browser_ws
-from streamweir.faces.browser_ws import HEARTBEAT, PONG, SUBPROTOCOL, BrowserWs, Init, Resume
+from streamweir.faces import SENTENCES, browser_ws
+from streamweir.faces.browser_ws import PONG, SUBPROTOCOL, BrowserWs, Init, Resume
 from streamweir.faces.problems import Problem
 from streamweir.resumption.directory import Made
-from streamweir.resumption.log import Trimmed
-from streamweir.server.gate import still, use_ticket
+from streamweir.server.admission import Place
+from streamweir.server.gate import inbound_of, still, use_ticket
+from streamweir.server.kept import new_capability
 from streamweir.server.keys import NOBODY, Who
-from streamweir.server.reply import HIGH_WATER
+from streamweir.server.outgoing import Outgoing
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, answer_headers, new_capability, opening_of, who_of
+from streamweir.server.shared import SHARED, answer_headers, opening_of, who_of
 from streamweir.server.stream_routes import checked, idempotency_key, made_before, unknown
-
-LOOK: Final = 0.05
-"""Seconds between looks at a client that reads too slowly."""
-
-TOO_MUCH: Final = 16 * HIGH_WATER
-"""Bytes that may wait for a client before its connection is cut."""
 
 DEAD_AFTER: Final = 30.0
 """Seconds between protocol pings; a peer that answers none is gone, whatever its TCP says."""
@@ -49,53 +45,36 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     socket.headers.update(answer_headers(request))
     await shared.count_tokens()
     await socket.prepare(request)
-    session = Session(request)
-    shared.wheel.add(session)
+    inbound = inbound_of(request)
+    if inbound is not None:
+        inbound.upgraded()
+    session = Session(request, socket)
+    shared.wheel.add(session.out)
+    shared.census.sockets.add(session)
     try:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
                 await session.said(message.data)
             elif message.type is WSMsgType.BINARY:
-                session.write(browser_ws.refusal("invalid_handshake", "", "messages are JSON texts, not binary"))
+                session.out.write(browser_ws.refusal("invalid_handshake", "", "messages are JSON texts, not binary"))
     finally:
-        shared.wheel.remove(session)
-        session.leave()
+        shared.wheel.remove(session.out)
+        shared.census.sockets.discard(session)
+        await session.close()
     return socket
 
 
 class Session:
-    """One connection: the stream that is sent over it, and what its client may do."""
+    """What a client of one connection asks for, and may do."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
         self._shared = request.app[SHARED]
         self._who = who_of(request)
         self._serving = self._shared.serving
         self._streams = 0
-        self._stream: Resumable | None = None
-        self.after = -1
-        self.stuck = False
-        self._every = self._shared.serving.heartbeat
-        self._beat_at = time.monotonic() + self._every
-
-    # -- for the wheel ---------------------------------------------------------------------------------
-
-    def due(self, now: float) -> float:
-        """The next heartbeat; sooner where we wait for the client to read."""
-        return now + LOOK if self.stuck else self._beat_at
-
-    def tick(self, now: float) -> None:
-        """Beat, or see whether the client has read enough."""
-        transport = self._request.transport
-        if self.stuck:
-            if transport is None or transport.get_write_buffer_size() <= HIGH_WATER:
-                self.stuck = False
-                self.wake()
-                if self._stream is not None:
-                    self._stream.settle()
-        elif now >= self._beat_at:
-            self._beat_at = now + self._every
-            self.write(HEARTBEAT)
+        self._starting: asyncio.Task[None] | None = None
+        self.out = Outgoing(request, socket)
 
     # -- what the client says --------------------------------------------------------------------------
 
@@ -104,18 +83,28 @@ class Session:
         try:
             message = browser_ws.read_message(text)
         except RequestError as error:
-            self.write(browser_ws.refusal(error.code or "invalid_request", error.message, error.message))
+            self.out.write(browser_ws.refusal(error.code or "invalid_request", error.message, error.message))
             return
         if isinstance(message, Init | Resume):
             await self._begin(message)
         elif message == "ping":
-            self.write(PONG)
-        elif message == "cancel" and self._stream is not None:
-            self._stream.end("client_gone")
+            self.out.write(PONG)
+        elif message == "cancel":
+            if self.out.stream is not None:
+                self.out.stream.end("client_gone")
+            elif self._starting is not None:
+                # behind its first step, before which nothing of it would run that gives its place back
+                asyncio.get_running_loop().call_soon(self._starting.cancel)
 
     async def _begin(self, asked: Init | Resume) -> None:
-        if self._stream is not None:
-            self.write(browser_ws.refusal("busy", "a stream runs on this connection: cancel it, or wait for its end"))
+        if isinstance(asked, Init) and self._shared.census.draining:
+            self.out.write(browser_ws.refusal("server_draining", SENTENCES["server_draining"]))
+            self.go_away()
+            return
+        if self.out.stream is not None or self._waiting:
+            self.out.write(
+                browser_ws.refusal("busy", "a stream runs on this connection: cancel it, or wait for its end")
+            )
             return
         try:
             if isinstance(asked, Resume):
@@ -124,52 +113,86 @@ class Session:
                 await self._init(asked)
         except ContextWindowExceeded as error:
             text = f"Context window exceeded: {error.tokens} > {error.limit}"
-            self.write(browser_ws.refusal("context_window_exceeded", text, error.message))
+            self.out.write(browser_ws.refusal("context_window_exceeded", text, error.message))
         except RequestError as error:
             code = error.code if error.code == "prompt_blocked" else "invalid_request"
-            self.write(browser_ws.refusal(code, error.message, error.message))
+            self.out.write(browser_ws.refusal(code, error.message, error.message))
         except RecursionError:
-            self.write(browser_ws.refusal("invalid_request", "", "the request is nested too deeply"))
+            self.out.write(browser_ws.refusal("invalid_request", "", "the request is nested too deeply"))
         except Problem as problem:
-            self.write(browser_ws.refusal(problem.code, problem.message))
+            self.out.write(browser_ws.refusal(problem.code, problem.message, retry_after=problem.retry_after))
         except StreamweirError as error:
-            self.write(browser_ws.refusal("handshake_failed", error.message))
+            self.out.write(browser_ws.refusal("handshake_failed", error.message))
 
     async def _init(self, init: Init) -> None:
         shared = self._shared
         who = self._let_in(init.ticket)
         key = idempotency_key(init.key)
         digest = sha256(msgspec.json.encode(init.wanted)).digest()
-        async with shared.making(who.name, key):
+        async with shared.kept.making(who.name, key):
             made = made_before(self._request, who.name, key, digest)
             if made is not None:
                 self._acknowledge(self._found(made.id, who.name, made.capability))
                 return
             opening = await opening_of(self._request, init.wanted, withdraw=True, who=who)
-            shared.room_for_a_log()
+            shared.kept.check()
             self._name(opening)
             exchange: Exchange = opening.source.exchange
             count = exchange.prompt_tokens(opening)
-            name, model, capability = opening.request.request_id, opening.profile or "", new_capability()
-            if key is not None:
-                shared.streams.remember(who.name, key, Made(digest, name, capability, time.monotonic()))
-            face = BrowserWs(id=f"chatcmpl-{name}", model=model, created=int(opening.started_at))
-            stream = Resumable(
-                self._request, opening, face.frames, id=name, owner=who.name, capability=capability, wire="ws"
-            )
-            stream.acknowledged = browser_ws.acknowledgement(
-                tokens=count, model=model, stream_id=name, capability=capability
-            )
-        self._acknowledge(stream)
+            place = shared.slots.enter(who)
+            if not place.live:
+                self._starting = asyncio.get_running_loop().create_task(
+                    self._in_turn(place, opening, who, key, digest, count)
+                )
+            else:
+                self._acknowledge(self._make(place, opening, who, key, digest, count))
+
+    async def _in_turn(
+        self, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int
+    ) -> None:
+        """The stream, once there is a slot for it."""
+        try:
+            await self._shared.slots.turn(place)
+        except Problem as problem:
+            self._shared.slots.leave(place)
+            self.out.write(browser_ws.refusal(problem.code, problem.message, retry_after=problem.retry_after))
+            if self._shared.census.draining:
+                self.out.go_away()
+        except asyncio.CancelledError:
+            self._shared.slots.leave(place)
+            self.out.write(browser_ws.refusal("cancelled", "it was cancelled before there was a slot for it"))
+        else:
+            self._starting = None
+            self._acknowledge(self._make(place, opening, who, key, digest, count))
+
+    def _make(self, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int) -> Resumable:
+        name, model, capability = opening.request.request_id, opening.profile or "", new_capability()
+        if key is not None:
+            made = Made(digest, name, capability, time.monotonic())
+            self._shared.kept.streams.remember(who.name, key, made)
+        face = BrowserWs(stream=name, model=model, created=int(opening.started_at))
+        stream = Resumable(
+            self._request,
+            opening,
+            face.frames,
+            id=name,
+            owner=who.name,
+            capability=capability,
+            wire="ws",
+            place=place,
+        )
+        ids = {"model": model, "stream_id": name, "capability": capability}
+        stream.acknowledged = browser_ws.acknowledgement(tokens=count, **ids)
+        return stream
 
     def _name(self, opening: Opening) -> None:
         """Give a stream an id of its own: several run on one connection, and a client may name its requests alike."""
         self._streams += 1
         given = name = opening.request.request_id
         number = self._streams
-        while number > 1 or name in self._shared.streams:
+        while number > 1 or name in self._shared.kept.streams:
             name = f"{given}-{number}"
-            if name not in self._shared.streams:
+            if name not in self._shared.kept.streams:
                 break
             number += 1
         if name != given:
@@ -177,8 +200,8 @@ class Session:
                 one.request = msgspec.structs.replace(one.request, request_id=name)
 
     def _acknowledge(self, stream: Resumable) -> None:
-        self.write(stream.acknowledged)
-        self._send(stream, -1)
+        self.out.write(stream.acknowledged)
+        self.out.send(stream, -1)
 
     def _again(self, asked: Resume) -> None:
         """Go on with a stream that another connection began."""
@@ -186,10 +209,15 @@ class Session:
         stream = self._found(asked.stream_id, who.name, asked.cap)
         after = checked(stream, asked.after)
         # behind the end: the last message once more, so that nobody waits for it
-        self._send(stream, min(after, stream.log.next - 2) if stream.over else after)
+        self.out.send(stream, min(after, stream.log.next - 2) if stream.over else after)
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether a stream of this connection waits for a slot."""
+        return self._starting is not None and not self._starting.done()
 
     def _found(self, id: str, owner: str | None, capability: str | None) -> Resumable:
-        stream = self._shared.streams.find(id, owner, capability)
+        stream = self._shared.kept.streams.find(id, owner, capability)
         if stream is None or stream.wire != "ws":
             raise unknown()
         return stream
@@ -207,50 +235,15 @@ class Session:
         self._who = use_ticket(self._request, ticket)
         return self._who
 
-    # -- what it gets ----------------------------------------------------------------------------------
+    # -- its end ---------------------------------------------------------------------------------------
 
-    def _send(self, stream: Resumable, after: int) -> None:
-        self._stream, self.after = stream, after
-        stream.listen(self)
+    def go_away(self) -> None:
+        """Close the connection where no stream runs; one that does is told of its own end first."""
+        if not self._waiting:
+            self.out.go_away()
 
-    def wake(self) -> None:
-        """Send what is new in the stream's log, as far as the client reads."""
-        while (stream := self._stream) is not None and not self.stuck:
-            try:
-                entries = stream.log.read(self.after, HIGH_WATER)
-            except Trimmed:
-                # it read so slowly that its place is gone: cut off, so that it does not look as if it went on
-                self.leave()
-                if self._request.transport is not None:
-                    self._request.transport.abort()
-                return
-            if not entries:
-                return
-            self.after += len(entries)
-            last = stream.over and self.after + 1 == stream.log.next
-            self.write(b"".join(entries))
-            if last:
-                stream.delivered = True
-                # from here on another may be asked for
-                self.leave()
-
-    def write(self, frames: bytes) -> None:
-        """Write whole frames."""
-        transport = self._request.transport
-        if transport is None or transport.is_closing() or not frames:
-            return
-        transport.write(frames)
-        if transport.get_write_buffer_size() > TOO_MUCH:
-            # a stream stops at HIGH_WATER: these are answers to messages of a client that reads none of them
-            transport.abort()
-        elif not self.stuck and transport.get_write_buffer_size() > HIGH_WATER and self._stream is not None:
-            self.stuck = True
-            # sooner than it was to come by
-            self._shared.wheel.add(self)
-
-    def leave(self) -> None:
-        """The client is sent its stream no more: it has ended, or the connection is over."""
-        stream, self._stream = self._stream, None
-        self.stuck = False
-        if stream is not None:
-            stream.leave(self)
+    async def close(self) -> None:
+        """The connection is over."""
+        if self._starting is not None:
+            asyncio.get_running_loop().call_soon(self._starting.cancel)
+        await self.out.close()

@@ -12,26 +12,17 @@ from aiohttp import web
 
 from streamweir.errors import RequestError
 from streamweir.faces import browser_sse
-from streamweir.faces.browser_sse import BrowserSse
+from streamweir.faces.browser_sse import BrowserSse, Created
 from streamweir.faces.problems import Problem
-from streamweir.resumption.directory import Made, Reused
+from streamweir.resumption.directory import MAX_KEY, Made, Reused
 from streamweir.resumption.log import Trimmed
 from streamweir.server.attached import attach
+from streamweir.server.kept import new_capability
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, new_capability, opening_of, who_of
+from streamweir.server.shared import SHARED, opening_of, who_of
 
 RETRY: Final = b"retry: 200\n\n"
 """Milliseconds after which an EventSource comes back; its own default is seconds."""
-
-MAX_KEY: Final = 255
-"""Characters of an Idempotency-Key."""
-
-
-class Created(msgspec.Struct):
-    """The stream, and where it is read."""
-
-    id: str
-    url: str
 
 
 async def create(request: web.Request) -> web.Response:
@@ -42,15 +33,17 @@ async def create(request: web.Request) -> web.Response:
     key = idempotency_key(request.headers.get("Idempotency-Key"))
     digest = sha256(body).digest()
     id, capability = str(uuid.uuid4()), new_capability()
-    async with shared.making(who.name, key):
+    async with shared.kept.making(who.name, key):
         made = made_before(request, who.name, key, digest)
         if made is not None:
             return _created(made.id, made.capability, replayed=True)
         opening = await opening_of(request, browser_sse.read_request(body), withdraw=True)
-        shared.room_for_a_log()
+        shared.kept.check()
+        place = await shared.slots.take(who)
         if key is not None:
-            shared.streams.remember(who.name, key, Made(digest, id, capability, time.monotonic()))
-        Resumable(request, opening, BrowserSse().frames, id=id, owner=who.name, capability=capability, wire="sse")
+            shared.kept.streams.remember(who.name, key, Made(digest, id, capability, time.monotonic()))
+        frames = BrowserSse(id).frames
+        Resumable(request, opening, frames, id=id, owner=who.name, capability=capability, wire="sse", place=place)
     return _created(id, capability)
 
 
@@ -80,7 +73,7 @@ async def cancel(request: web.Request) -> web.Response:
 def found(request: web.Request) -> Resumable:
     """The stream that a request names. Raises Problem where there is none for whoever asks."""
     owner, capability = who_of(request).name, request.query.get("cap")
-    stream = request.app[SHARED].streams.find(request.match_info["id"], owner, capability)
+    stream = request.app[SHARED].kept.streams.find(request.match_info["id"], owner, capability)
     if stream is None or stream.wire != "sse":
         raise unknown()
     return stream
@@ -138,7 +131,7 @@ def made_before(request: web.Request, owner: str | None, key: str | None, digest
     if key is None:
         return None
     try:
-        return request.app[SHARED].streams.made(owner, key, digest, time.monotonic())
+        return request.app[SHARED].kept.streams.made(owner, key, digest, time.monotonic())
     except Reused:
         raise Problem(
             422,

@@ -18,15 +18,18 @@ from streamweir.errors import RequestError
 from streamweir.events import Released
 from streamweir.faces import HEARTBEAT, STREAM_HEADERS
 from streamweir.relay import Relay
+from streamweir.server.census import Live, withdrawn
+from streamweir.server.patience import LOOK, Patience
 from streamweir.server.reply import StreamReply
-from streamweir.server.shared import BEGUN, SHARED, Shared, answer_headers
+from streamweir.server.shared import BEGUN, SHARED, Serving, Shared, answer_headers, who_of
 
 
 class Downstream:
     """A client's side of one stream, from the moment it asked.
 
     The handler sleeps for the whole stream; it is woken at the end, and when the client reads too slowly. The wheel
-    comes by when the answer must be committed though the upstream is silent, and for each heartbeat after that.
+    comes by when the answer must be committed though the upstream is silent, for each heartbeat after that, and to see
+    whether the client reads: one that takes nothing for `slow_client` seconds is dropped.
     """
 
     __slots__ = (
@@ -36,6 +39,7 @@ class Downstream:
         "_every",
         "_held",
         "_open",
+        "_patience",
         "_reply",
         "_request",
         "_slow",
@@ -43,12 +47,14 @@ class Downstream:
         "_wheel",
     )
 
-    def __init__(self, request: web.Request, reply: StreamReply, wheel: Wheel, commit_at: float, every: float) -> None:
+    def __init__(self, request: web.Request, reply: StreamReply, serving: Serving, wheel: Wheel, at: float) -> None:
+        """`at`: when it was asked."""
         self._request = request
         self._wheel = wheel
         self._reply = reply
-        self._beat_at = commit_at
-        self._every = every
+        self._beat_at = at + serving.commit_after
+        self._every = serving.heartbeat
+        self._patience = Patience(serving.slow_client)
         self._committing: asyncio.Task[None] | None = None
         self._open = False
         self._held: bytes | None = None
@@ -59,11 +65,13 @@ class Downstream:
     # -- for the wheel ---------------------------------------------------------------------------------
 
     def due(self, now: float) -> float:
-        """The next beat, or until there is an answer the moment at which it must begin."""
-        return self._beat_at
+        """The next beat, before there is an answer the moment at which it must begin; sooner where something waits."""
+        return min(self._beat_at, now + LOOK) if self._slow or self._patience.watching else self._beat_at
 
     def tick(self, now: float) -> None:
-        """Begin the answer though nothing is known, or say that we are still here."""
+        """Begin the answer though nothing is known, or say that we are still here; drop who does not read."""
+        if self._open and self._patience.gone(self._reply.written, self._reply.waiting, now):
+            self._drop()
         if now < self._beat_at:
             return
         self._beat_at = now + self._every
@@ -72,6 +80,13 @@ class Downstream:
                 self._reply.send(HEARTBEAT)
         elif self._committing is None:
             self._committing = asyncio.get_running_loop().create_task(self._begin())
+
+    def _drop(self) -> None:
+        if self._carrier is not None and not self._carrier.relay.done:
+            # in-band, behind what waits, so that a client that wakes up sees it
+            self._carrier.end("slow_client")
+        else:
+            self._reply.abort()
 
     # -- for the handler -------------------------------------------------------------------------------
 
@@ -94,16 +109,28 @@ class Downstream:
                 carrier.begin()
             await self._begin()
             while not relay.done:
-                if self._slow:
-                    await self._reply.drained()
+                self._wake = wake = asyncio.get_running_loop().create_future()
+                if not self._slow:
+                    await wake
+                elif await self._drained(wake):
                     self._slow = False
                     carrier.resume()
-                    continue
-                self._wake = asyncio.get_running_loop().create_future()
-                await self._wake
         except BaseException:
             carrier.end("client_gone")
             raise
+
+    async def _drained(self, wake: asyncio.Future[None]) -> bool:
+        """Wait until the client has read enough. False where the stream ended first."""
+        drained = asyncio.get_running_loop().create_task(self._reply.drained())
+        drained.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            await asyncio.wait((drained, wake), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            drained.cancel()
+        if not drained.done():
+            return False
+        drained.result()
+        return True
 
     def take(self, out: bytes) -> None:
         """Bytes for the client."""
@@ -115,6 +142,7 @@ class Downstream:
         elif out and not self._reply.send(out) and carrier is not None:
             self._slow = True
             carrier.pause()
+            self._wheel.add(self)
             self._awake()
         if carrier is not None and carrier.relay.done:
             self._awake()
@@ -149,16 +177,28 @@ async def stream(
 ) -> web.StreamResponse:
     """Open the upstream, and stream its reply to the client. Raises StreamweirError where it is refused first.
 
-    200 goes out at the upstream's own status, or after `commit_after`; a refusal behind that is in-band.
+    200 goes out at the upstream's own status, or after `commit_after`; a refusal behind that is in-band. Raises Problem
+    where there is no slot for it.
     """
+    async with request.app[SHARED].slots.slot(who_of(request)):
+        return await _stream(request, opening, encode, headers)
+
+
+async def _stream(
+    request: web.Request,
+    opening: Opening,
+    encode: Callable[[Sequence[Released]], bytes],
+    headers: Mapping[str, str] | None,
+) -> web.StreamResponse:
     shared = request.app[SHARED]
     serving = shared.serving
     reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **(headers or {})})
-    downstream = Downstream(request, reply, shared.wheel, opening.called_at + serving.commit_after, serving.heartbeat)
+    downstream = Downstream(request, reply, serving, shared.wheel, opening.called_at)
     shared.wheel.add(downstream)
     running: Relay[bytes] | None = None
+    live = shared.census.enter(request)
     try:
-        opened = await opened_or_told(shared, request, opening)
+        opened = await opened_or_told(shared, request, opening, live)
         try:
             begun = await downstream.committed()
         except BaseException:
@@ -173,25 +213,38 @@ async def stream(
         if not begun:
             reply.headers.update(id_headers(opened))
         carrier = Carrier(source, shared.wheel, opened, relay, downstream.take)
-        shared.live.add(carrier)
-        try:
-            await downstream.run(carrier, first)
-        finally:
-            shared.live.discard(carrier)
+        live.carries(carrier)
+        await downstream.run(carrier, first)
     except RequestError as error:
         if running is not None or not await downstream.committed():
             raise
         reply.finish(refused(opening, error, encode))
     finally:
         shared.wheel.remove(downstream)
+        live.leave()
         shared.tell(running.report if running is not None else None, request)
     return reply
 
 
 async def gather(request: web.Request, opening: Opening) -> tuple[list[Released], Opening]:
-    """All released events of a reply, the terminal one last. Raises StreamweirError where it is refused."""
+    """All released events of a reply, the terminal one last. Raises StreamweirError or Problem where it is refused."""
+    async with request.app[SHARED].slots.slot(who_of(request)):
+        return await _gather(request, opening)
+
+
+async def _gather(request: web.Request, opening: Opening) -> tuple[list[Released], Opening]:
     shared = request.app[SHARED]
-    opened = await opened_or_told(shared, request, opening)
+    live = shared.census.enter(request)
+    try:
+        opened = await opened_or_told(shared, request, opening, live)
+        return await gathered(request, opened, live), opened
+    finally:
+        live.leave()
+
+
+async def gathered(request: web.Request, opened: Opening, live: Live) -> list[Released]:
+    """All released events of what was opened. Raises StreamweirError where it was refused."""
+    shared = request.app[SHARED]
     relay, first = opened.source.relay(opened, tuple)
     events: list[Released] = list(first)
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -205,6 +258,7 @@ async def gather(request: web.Request, opening: Opening) -> tuple[list[Released]
         if opened.error is not None:
             raise opened.error
         carrier = Carrier(opened.source, shared.wheel, opened, relay, take)
+        live.carries(carrier)
         try:
             carrier.begin()
             await done
@@ -213,19 +267,25 @@ async def gather(request: web.Request, opening: Opening) -> tuple[list[Released]
             raise
     finally:
         shared.tell(relay.report, request)
-    return events, opened
+    return events
 
 
-async def opened_or_told(shared: Shared, request: web.Request, opening: Opening) -> Opening:
+async def opened_or_told(shared: Shared, request: web.Request, opening: Opening, live: Live) -> Opening:
     """The handshake that ended it, accepted or refused. Cancelled on the way, its report is told."""
+    live.opens()
     try:
         return await open_first(opening, opening.source)
     except asyncio.CancelledError:
         latest = opening.latest
+        if live.withdrawn():
+            latest.error = withdrawn()
+            return latest
         relay, _ = latest.source.relay(latest, tuple)
         relay.end("client_gone", time.monotonic())
         shared.tell(relay.report, request)
         raise
+    finally:
+        live.opened()
 
 
 def refused(opening: Opening, error: RequestError, encode: Callable[[Sequence[Released]], Any]) -> Any:

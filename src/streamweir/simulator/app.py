@@ -14,6 +14,7 @@ from aiohttp import web
 
 from streamweir.dialects import BUILTIN, Dialect
 from streamweir.server.life import port_error
+from streamweir.simulator.allowance import Allowance
 from streamweir.simulator.faults import Asked, Close, Head, Sleep, Write, actions, genesys_error
 from streamweir.simulator.scenario import BadScenario, Scenario, scenario_of
 from streamweir.simulator.sockets import close, converse
@@ -43,13 +44,17 @@ class Seen(msgspec.Struct):
 class Simulator:
     """State of one simulated gateway: tokens, counters, and what was asked."""
 
-    def __init__(self, *, seed: int = 0, speed: float = 1.0, scenario: Scenario | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 0, speed: float = 1.0, scenario: Scenario | None = None, requests_per_minute: int = 0
+    ) -> None:
         self._seed = seed
+        self.allowance = Allowance(requests_per_minute)
         self.speed = speed
         self.scenario = scenario or Scenario()
         self._tokens: set[str] = set()
         self._issued = 0
         self._counts: dict[str, int] = {}
+        self._first: dict[str, float] = {}
         self.seen: list[Seen] = []
         self.token_requests = 0
 
@@ -109,6 +114,10 @@ class Simulator:
             return self.refuse(genesys_error(400, "invalid.value", str(error)))
         asked = self.asked(dialect, put.model, put.messages, put.tools)
         seen = self.saw(request, put.model, put.request_id)
+        if (refused := self.over_budget()) is not None:
+            seen.status, seen.outcome = 429, "finished"
+            self.closed(seen)
+            return self.refuse(refused)
         if scenario.fault == "401-once" and not asked.again:
             self.revoke(request)
         try:
@@ -141,7 +150,7 @@ class Simulator:
 
     def asked(self, dialect: Dialect, model: str, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Asked:
         """What the scenario needs of a request; counts how often its model was asked for."""
-        again = self._counts.get(model, 0)
+        again, now = self._counts.get(model, 0), time.monotonic()
         self._counts[model] = again + 1
         return Asked(
             model=model,
@@ -149,6 +158,7 @@ class Simulator:
             dialect=dialect,
             tools=tools,
             again=again,
+            since=now - self._first.setdefault(model, now),
             seed=self._seed,
             tokens_before=sum(len(str(message.get("content", "")).split()) for message in messages),
             retry_date=email.utils.formatdate(time.time() + 1.5, usegmt=True),
@@ -213,13 +223,22 @@ class Simulator:
 
     def headers(self) -> dict[str, str]:
         """What every answer carries."""
-        count = len(self.seen)
+        budget, count = self.allowance, len(self.seen)
+        kept = budget.allowed > 0
         return {
             "ININ-Correlation-Id": f"sim-correlation-{self._seed}-{count}",
-            "inin-ratelimit-count": str(count % ALLOWED),
-            "inin-ratelimit-allowed": str(ALLOWED),
-            "inin-ratelimit-reset": "60",
+            "inin-ratelimit-count": str(budget.count if kept else count % ALLOWED),
+            "inin-ratelimit-allowed": str(budget.allowed or ALLOWED),
+            "inin-ratelimit-reset": str(budget.reset(time.monotonic()) if kept else 60),
         }
+
+    def over_budget(self) -> Head | None:
+        """Count a request; the refusal of one too many."""
+        now = time.monotonic()
+        if not self.allowance.take(now):
+            return None
+        wait = {"Retry-After": str(self.allowance.reset(now))}
+        return genesys_error(429, "too.many.requests.retry.after", "Rate limit exceeded the maximum.", **wait)
 
     # -- the rest --------------------------------------------------------------------------------------
 
@@ -233,12 +252,14 @@ class Simulator:
 
     async def requests(self, request: web.Request) -> web.Response:
         """`GET /sim/requests`: what was asked, for tests."""
-        return _json({"requests": self.seen, "token_requests": self.token_requests})
+        said = {"requests": self.seen, "token_requests": self.token_requests}
+        return _json({**said, "over_budget": self.allowance.violations})
 
     async def forget(self, request: web.Request) -> web.Response:
         """`DELETE /sim/requests`: forget what was asked, and start counting anew."""
         self.seen.clear()
         self._counts.clear()
+        self._first.clear()
         self.token_requests = 0
         return _json({})
 
@@ -251,7 +272,7 @@ class RunningSimulator:
     """A simulator that accepts on `host` and `port` (0: any free one)."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, **options: Any) -> None:
-        """`options` are those of `Simulator`: seed, speed, scenario."""
+        """`options` are those of `Simulator`: seed, speed, scenario, requests_per_minute."""
         self.simulator = Simulator(**options)
         self._runner = web.AppRunner(
             self.simulator.app(), handler_cancellation=True, access_log=None, shutdown_timeout=0.2

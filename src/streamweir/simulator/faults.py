@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from math import ceil
 from typing import Any, TypeAlias
 
 import msgspec
@@ -54,13 +55,16 @@ Action: TypeAlias = Head | Write | Sleep | Close
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What matters of a request. `again` says how often this scenario was asked for before."""
+    """What matters of a request. `again` says how often this scenario was asked for before, `since` how many seconds
+    ago for the first time.
+    """
 
     model: str
     messages: list[dict[str, Any]]
     dialect: Dialect
     tools: list[dict[str, Any]] = []
     again: int = 0
+    since: float = 0.0
     seed: int = 0
     tokens_before: int = 0
     retry_date: str = ""
@@ -85,8 +89,9 @@ REFUSALS: dict[str, tuple[int, str, str]] = {
     "401-once": (401, "credentials.expired", "Token has expired."),
     "403": (403, "missing.permissions", "Missing the following permission(s): llm:gateway:use"),
     "404": (404, "not.found", "The requested resource was not found."),
-    "429": (429, "too.many.requests.retry.after", "Rate limit exceeded the maximum. Retry the request in [1] seconds"),
+    "429": (429, "too.many.requests.retry.after", "Rate limit exceeded the maximum. Retry the request later."),
     "429-date": (429, "too.many.requests.retry.after", "Rate limit exceeded the maximum."),
+    "429-for": (429, "too.many.requests.retry.after", "Rate limit exceeded the maximum."),
     "429-always": (429, "too.many.requests.retry.after", "Rate limit exceeded the maximum."),
     "500": (500, "internal.server.error", "The server encountered an unexpected condition."),
     "503": (503, "service.unavailable", "Service is temporarily unavailable."),
@@ -96,7 +101,6 @@ REFUSALS: dict[str, tuple[int, str, str]] = {
 
 TIMES = {
     "401-once": 1,
-    "429": 1,
     "429-date": 1,
     "503-twice": 2,
     "1012-once": 1,
@@ -111,9 +115,12 @@ NOT_NOW = ("1012-once", "1013")
 def refusal(scenario: Scenario, asked: Asked) -> Head | None:
     """The answer that refuses a request, or is no stream, if its scenario does that."""
     fault = scenario.fault
-    if fault in REFUSALS and asked.again < TIMES.get(fault, asked.again + 1):
+    left = scenario.retry_after - asked.since
+    times = {**TIMES, "429": scenario.times, "429-for": asked.again + 1 if left > 0 else 0}
+    if fault in REFUSALS and asked.again < times.get(fault, asked.again + 1):
         status, code, message = REFUSALS[fault]
-        wait = {"429": "1", "429-date": asked.retry_date, "429-always": "3600"}.get(fault)
+        named = {"429": str(scenario.retry_after), "429-for": str(ceil(left))}
+        wait = {**named, "429-date": asked.retry_date, "429-always": "3600"}.get(fault)
         return genesys_error(status, code, message, **({"Retry-After": wait} if wait else {}))
     if fault == "502-html":
         return Head(502, "text/html", {}, b"<html><body><h1>502 Bad Gateway</h1></body></html>")

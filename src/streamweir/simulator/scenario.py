@@ -50,8 +50,9 @@ FAULTS: Final[dict[str, str]] = {
     "401": "refused, whatever the token",
     "403": "a permission is missing",
     "404": "refused",
-    "429": "refused once, with Retry-After: 1",
+    "429": "refused once (`times`), with Retry-After: 1 (`retry_after`)",
     "429-date": "refused once, with Retry-After as an HTTP date one second ahead",
+    "429-for": "refused for `retry_after` seconds from the first request on, with Retry-After as what is left of them",
     "429-always": "refused, with Retry-After: 3600",
     "500": "refused",
     "502-html": "a load balancer's HTML page",
@@ -68,7 +69,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `rate` is tokens a second (0: as fast as possible), `wait` seconds before the first token, `tokens` the length of
     the reply (0: the script's own), `chars` that of a token in code points (0: like a model's), `echo` says the last
     message again in place of a script, `key` makes the counters of `…-once` and `…-twice` separate ones. A conversation
-    that ends with the beginning of the reply gets its rest, with `overlap` tokens said again.
+    that ends with the beginning of the reply gets its rest, with `overlap` tokens said again. `times` and `retry_after`
+    (seconds) are what 429 takes.
     """
 
     fault: str = "none"
@@ -81,6 +83,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     echo: bool = False
     key: str = ""
     overlap: int = 0
+    times: int = 1
+    retry_after: int = 1
 
 
 class BadScenario(ValueError):

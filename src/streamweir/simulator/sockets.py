@@ -41,6 +41,9 @@ async def converse(simulator: Simulator, request: web.Request) -> web.StreamResp
             if scenario.fault == "401-once":
                 simulator.revoke(request)
             return simulator.refuse(refused)
+    if (refused := simulator.over_budget()) is not None:
+        simulator.saw(request, named or "", None, 429).outcome = "finished"
+        return simulator.refuse(refused)
     # a peer that never answers a close must not hold the handler
     peer = web.WebSocketResponse(timeout=0.1, autoclose=False)
     peer.headers.update(simulator.headers())

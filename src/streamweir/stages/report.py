@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Final
 
 import msgspec
 
-from streamweir.events import End, Ended, Joint, Released, Restarted, Text, UsageUpdate
+from streamweir.events import End, Ended, Joint, Reasoning, Released, Restarted, Text, ToolCall, UsageUpdate
 from streamweir.report import (
     ErrorReport,
     GuardReport,
@@ -21,6 +22,10 @@ from streamweir.report import (
 
 BYTES_A_TOKEN = 4
 """For an estimate where the upstream gave no counts: English prose has 4 to 5 bytes a token in today's vocabularies."""
+
+
+CONTENT: Final = (Text, Reasoning, ToolCall)
+"""What a reader waits for: the released counterpart of what `stages/measure.py` takes for content."""
 
 
 class Identity(msgspec.Struct, kw_only=True):
@@ -42,6 +47,8 @@ class Identity(msgspec.Struct, kw_only=True):
 class Conclude:
     """The stage. `text` and `sha256` can be read at any time and are those of choice 0, channel content, as sent on.
 
+    `released_at` is when the first content was.
+
     Whoever feeds the stream keeps `identity`, `received` (bytes of the upstream's body), `attempts`, `correlation_id`,
     `restarts` and `continuations`.
     """
@@ -57,6 +64,7 @@ class Conclude:
         "correlation_id",
         "identity",
         "received",
+        "released_at",
         "report",
         "restarts",
     )
@@ -69,6 +77,7 @@ class Conclude:
         self._seq = 0
         self._joints: list[int] = []
         self.received = 0
+        self.released_at: float | None = None
         self.attempts = 0
         self.restarts = 0
         self.continuations = 0
@@ -90,6 +99,8 @@ class Conclude:
                 self._withdraw()
             out.append(event)
         self._seq += len(out)
+        if self.released_at is None and any(type(event) in CONTENT for event in out):
+            self.released_at = now
         return out
 
     @property

@@ -4,11 +4,25 @@ from hypothesis import strategies as st
 
 from streamweir.errors import APIConnectionError, APIStatusError, RateLimitError
 from streamweir.flows.backoff import RetryPolicy, backoff, parse_retry_after
-from streamweir.flows.handshake import Failure, GiveUp, NeedToken, Opened, Progress, Send, State, Wait, begin
+from streamweir.flows.handshake import (
+    HELD,
+    MOMENT,
+    Failure,
+    GiveUp,
+    NeedToken,
+    NeedTurn,
+    Opened,
+    Progress,
+    Send,
+    State,
+    Wait,
+    begin,
+)
 from streamweir.flows.tokens import cache, verdict
+from streamweir.flows.turns import Denied, Turn
 
 
-def start(*, token: bool = True, **policy: float) -> NeedToken | Send:
+def start(*, token: bool = True, **policy: float) -> NeedToken | NeedTurn:
     return begin(Progress(RetryPolicy(**policy), token, 0.0, 120.0))
 
 
@@ -26,22 +40,84 @@ def sent(state: State) -> Send:
         state = state.over()
     if isinstance(state, NeedToken):
         state = state.got("token")
+    assert isinstance(state, NeedTurn)
+    state = state.got(turn())
     assert isinstance(state, Send)
     return state
+
+
+def turn(waited: float = 0.0) -> Turn:
+    """One that was granted after a wait."""
+    turn = Turn(0.0, 20.0)
+    turn.granted, turn.waited, turn.reason = True, waited, "so it was"
+    return turn
 
 
 def test_a_token_then_the_request() -> None:
     state = start()
     assert isinstance(state, NeedToken)
-    assert isinstance(state.got("t").accepted(), Opened)
-    assert isinstance(start(token=False), Send)
+    send = state.got("t").got(turn())
+    assert isinstance(send, Send)
+    assert send.token == "t"
+    assert isinstance(send.accepted(), Opened)
+    assert isinstance(start(token=False), NeedTurn)
+
+
+def test_a_turn_that_is_waited_for_is_no_attempt_and_counts_as_waiting() -> None:
+    need = sent(sent(start()).failed(refused(503), 0.0, 1.0)).failed(STALE, 0.0, 0.5)
+    assert isinstance(need, NeedTurn)
+    assert (need.progress.attempts, need.progress.waited) == (2, 1.0)
+    send = need.got(turn(MOMENT))
+    assert isinstance(send, Send)
+    assert (send.progress.attempts, send.progress.waited) == (3, 1.0 + MOMENT)
+    assert send.retry is not None
+    assert (send.retry.attempt, send.retry.wait) == (2, MOMENT)
+    assert send.retry.reason == "waited for its turn: so it was"
+    quick = need.got(turn(MOMENT / 2))
+    assert isinstance(quick, Send)
+    assert quick.retry is None
+
+
+def test_one_that_was_held_back_needs_another_turn_and_was_no_attempt() -> None:
+    need = sent(sent(start()).failed(refused(503), 0.0, 1.0)).failed(HELD, 0.0, 0.5)
+    assert isinstance(need, NeedTurn)
+    assert (need.token, need.progress.attempts, need.progress.failures) == ("token", 1, 1)
+
+
+def test_a_turn_is_waited_for_as_long_as_a_first_token_and_never_beyond_deadline_or_budget() -> None:
+    need = sent(start(budget=15.0)).failed(STALE, 0.0, 0.5)
+    assert isinstance(need, NeedTurn)
+    assert need.latest(10.0, 5.0) == 15.0
+    assert need.latest(10.0, 20.0) == 25.0
+    assert need.latest(10.0, 0.0) == 25.0
+    assert need.latest(110.0, 20.0) == 120.0
+    again = sent(start(budget=15.0)).failed(refused(429, 12.0), 0.0, 0.0)
+    assert isinstance(again, Wait)
+    need = again.over()
+    assert isinstance(need, NeedToken)
+    assert need.got("t").latest(12.0, 20.0) == 15.0
+
+
+def test_a_denied_turn_ends_it_as_the_upstreams_own_429_would() -> None:
+    gone = NeedTurn(start().progress, "t").got(denied())
+    assert isinstance(gone, GiveUp)
+    error = gone.error
+    assert isinstance(error, RateLimitError)
+    assert (error.status, error.retry_after, error.code, error.retryable) == (429, 4.21, "upstream_paused", True)
+    assert "it is so; this request may not wait so long: try again in 4.2 s" in error.message
+
+
+def denied() -> Turn:
+    turn = Turn(0.0, 20.0)
+    turn.denied = Denied(4.21, "upstream_paused", "it is so")
+    return turn
 
 
 def test_a_dead_token_is_replaced_once() -> None:
     again = sent(start()).failed(refused(401), 0.0, 0.5)
     assert isinstance(again, NeedToken)
     assert again.refused
-    assert isinstance(again.got("new").failed(refused(401), 0.0, 0.5), GiveUp)
+    assert isinstance(sent(again).failed(refused(401), 0.0, 0.5), GiveUp)
 
 
 def test_a_given_token_is_not_replaced() -> None:
@@ -75,9 +151,9 @@ def test_what_may_have_started_a_generation_is_not_sent_again() -> None:
 
 def test_a_stale_connection_is_replaced_at_once_and_only_once() -> None:
     again = sent(start()).failed(STALE, 0.0, 0.5)
-    assert isinstance(again, Send)
+    assert isinstance(again, NeedTurn)
     assert again.progress.failures == 0
-    assert isinstance(again.failed(STALE, 0.0, 0.5), GiveUp)
+    assert isinstance(sent(again).failed(STALE, 0.0, 0.5), GiveUp)
 
 
 def test_no_connection_is_retried_for_token_and_request() -> None:

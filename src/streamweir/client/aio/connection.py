@@ -7,6 +7,7 @@ waiter, or the proxy's transport. There are no redirects, no cookies and no deco
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
@@ -42,11 +43,11 @@ class Home(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """One connection to one origin, carrying one exchange at a time."""
+    """One connection to one origin, carrying one exchange at a time. `on_over` is called once, when it is over."""
 
     __slots__ = (
         "_answer", "_closed", "_early", "_early_size", "_head", "_home", "_linger", "_loop", "_paused", "_sink",
-        "_timer", "idle_since", "origin", "transport", "uses",
+        "_timer", "idle_since", "on_over", "origin", "transport", "uses",
     )  # fmt: skip
 
     def __init__(self, home: Home, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.uses = 0
         self.idle_since = 0.0
+        self.on_over: Callable[[], None] | None = None
         self._answer: Answer | None = None
         self._head: asyncio.Future[Answer] | None = None
         self._sink: Sink | None = None
@@ -139,6 +141,7 @@ class Connection(asyncio.Protocol):
         """Close at once; the upstream sees it and stops generating."""
         self._sink = None
         self._answer = None
+        self._over()
         if self.transport is not None:
             self.transport.abort()
 
@@ -175,6 +178,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self._over()
         self._home.gone(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -226,9 +230,16 @@ class Connection(asyncio.Protocol):
             sink.closed("eof", "")
         elif self._closed is not None:
             self._sink = None
+            self._over()
             sink.closed(*self._closed)
 
+    def _over(self) -> None:
+        if self.on_over is not None:
+            told, self.on_over = self.on_over, None
+            told()
+
     def _recycle(self, answer: Answer) -> None:
+        self._over()
         self._answer = None
         self._linger = False
         if self._timer is not None:

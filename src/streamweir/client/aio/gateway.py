@@ -19,6 +19,7 @@ from streamweir.client.grants import GIVEN
 from streamweir.client.outside import look_outside
 from streamweir.client.recording import read_recording
 from streamweir.client.resolve import resolve_client
+from streamweir.flows.budget import BudgetState
 from streamweir.report import RateLimitReport, Report
 
 
@@ -92,6 +93,11 @@ class AsyncGateway:
     def limits(self) -> RateLimitReport:
         """What the upstream's `inin-ratelimit-*` headers last said."""
         return self._client.limits
+
+    @property
+    def budget(self) -> BudgetState:
+        """What this client may still send, as it is now: used of the limit, waiting, and the pause that is left."""
+        return self._client.turns.state
 
     def with_options(self, **options: Unpack[Ask]) -> AsyncGateway:
         """The same gateway, connections and tokens included, whose streams take `options` where a call says nothing."""

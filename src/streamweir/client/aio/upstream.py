@@ -7,12 +7,14 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar, assert_never
 
 from streamweir.client.aio.connection import Connection
 from streamweir.client.aio.inbox import Inbox
 from streamweir.client.aio.oauth import Credentials, Given, TokenSource, fetch_token, read_body
 from streamweir.client.aio.pool import Pool
+from streamweir.client.aio.turns import Turns
 from streamweir.client.exchange import Exchange
 from streamweir.client.grants import TokenFailed
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
@@ -24,9 +26,11 @@ from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError
 from streamweir.events import Released
 from streamweir.flows.handshake import (
+    HELD,
     Failure,
     GiveUp,
     NeedToken,
+    NeedTurn,
     Opened,
     Progress,
     Send,
@@ -35,6 +39,7 @@ from streamweir.flows.handshake import (
     begin,
     send_again,
 )
+from streamweir.flows.turns import Turn
 from streamweir.genesys.login import Grant
 from streamweir.relay import Relay
 from streamweir.report import RateLimitReport
@@ -53,13 +58,19 @@ class UpstreamClient:
     """Speaks to one upstream. Belongs to one event loop; `close` when done."""
 
     def __init__(
-        self, settings: UpstreamSettings, pool: Pool | None = None, *, tokens: TokenSource | None = None
+        self,
+        settings: UpstreamSettings,
+        pool: Pool | None = None,
+        *,
+        tokens: TokenSource | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """`tokens` stands for the settings' own credentials. Raises ConfigError."""
+        """`tokens` stands for the settings' own credentials, `turns` for a budget of its own. Raises ConfigError."""
         self.settings = settings
         self.exchange = Exchange(settings)
         self._own_pool = pool is None
         self.pool = pool or Pool()
+        self.turns = turns or Turns(settings.budget)
         self._needs_token = settings.needs_token or tokens is not None
         if tokens is None and settings.needs_token:
             tokens = Credentials(self._fetch, store_of(settings.token_store, settings.token_key, settings.token_name))
@@ -114,17 +125,26 @@ class UpstreamClient:
     async def _drive(self, state: State, body: bytes, opening: Opening) -> None:
         refused: str | None = None
         while True:
-            opening.failures = state.progress.failures
+            opening.failures, opening.attempts = state.progress.failures, state.progress.attempts
             match state:
                 case NeedToken():
                     try:
-                        state = state.got(await self._tokens.get(refused if state.refused else None))
+                        token = await self._tokens.get(refused if state.refused else None)
                     except TokenFailed as error:
                         state = state.failed(error.failure, time.monotonic(), random.random())  # noqa: S311
+                    else:
+                        state = state.got(token)
+                case NeedTurn():
+                    latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
+                    turn = await self.turns.take(latest)
+                    if turn.denied is not None and time.monotonic() >= state.progress.deadline_at:
+                        raise TimeoutError
+                    state = state.got(turn)
                 case Send():
-                    opening.attempts = state.progress.attempts
+                    if state.retry is not None:
+                        opening.events.append(state.retry)
                     refused = state.token
-                    failure = await self._send(state.token or self._tokens.current, body, opening)
+                    failure = await self._in_turn(state, body, opening)
                     if failure is None:
                         state = state.accepted()
                     else:
@@ -141,8 +161,21 @@ class UpstreamClient:
                 case _:
                     assert_never(state)
 
-    async def _send(self, token: str | None, body: bytes, opening: Opening) -> Failure | None:
-        exchange = self.exchange
+    async def _in_turn(self, send: Send, body: bytes, opening: Opening) -> Failure | None:
+        try:
+            failure = await self._send(send, body, opening)
+        except BaseException:
+            self.turns.over(send.turn)
+            raise
+        # not before: a place that is free again while a 429 is read would be taken in the pause that it asks for
+        self.turns.answered(send.turn, failure)
+        if failure is None:
+            opening.connection.on_over = partial(self.turns.over, send.turn)
+        return failure
+
+    async def _send(self, send: Send, body: bytes, opening: Opening) -> Failure | None:
+        exchange, turn = self.exchange, send.turn
+        token = send.token or self._tokens.current
         key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
         request = opening.request
         data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
@@ -150,15 +183,18 @@ class UpstreamClient:
             connection = await self.pool.take(exchange.origin, opening.limits.connect)
         except APIError as error:
             return Failure("not_connected", error)
+        if not self.turns.sent(turn):
+            self.pool.back(connection)
+            return HELD
         try:
             if key:
-                return await self._converse(connection, data, key, body, opening)
-            return await self._post(connection, data, opening)
+                return await self._converse(connection, data, key, body, opening, turn)
+            return await self._post(connection, data, opening, turn)
         except asyncio.CancelledError:
             connection.abort()
             raise
 
-    async def _post(self, connection: Connection, data: bytes, opening: Opening) -> Failure | None:
+    async def _post(self, connection: Connection, data: bytes, opening: Opening, turn: Turn) -> Failure | None:
         limits = opening.limits
         opening.sent_at = time.monotonic()
         wait = min(limits.first_token_timeout or NEVER, limits.inactivity_timeout or NEVER)
@@ -169,7 +205,7 @@ class UpstreamClient:
         except ConnectionLost as error:
             stale = error.reused and error.silent
             return Failure("stale" if stale else "ambiguous", self.exchange.lost(str(error)))
-        self.exchange.heard(opening, answer.headers)
+        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
         if answer.status not in (200, 201):
             return await self._refused(connection, answer, opening)
         unreadable = self.exchange.unreadable(opening, answer)
@@ -180,7 +216,7 @@ class UpstreamClient:
         return None
 
     async def _converse(
-        self, connection: Connection, upgrade: bytes, key: bytes, body: bytes, opening: Opening
+        self, connection: Connection, upgrade: bytes, key: bytes, body: bytes, opening: Opening, turn: Turn
     ) -> Failure | None:
         """Upgrade to a WebSocket, make it ready, and ask. Until the question is sent nothing can be generated."""
         exchange, limits = self.exchange, opening.limits
@@ -191,7 +227,7 @@ class UpstreamClient:
             return Failure("not_connected", exchange.late("connect", limits))
         except ConnectionLost as error:
             return Failure("not_connected", exchange.lost(str(error)))
-        exchange.heard(opening, answer.headers)
+        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
         if answer.status != 101 and answer.status >= 300:
             return await self._refused(connection, answer, opening)
         failure = not_upgraded(answer, key, opening.correlation_id)

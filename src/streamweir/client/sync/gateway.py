@@ -18,6 +18,7 @@ from streamweir.client.sync.oauth import SyncAsked
 from streamweir.client.sync.replaying import SyncReplayClient
 from streamweir.client.sync.stream import Stream
 from streamweir.client.sync.upstream import SyncUpstreamClient
+from streamweir.flows.budget import BudgetState
 from streamweir.report import RateLimitReport, Report
 
 
@@ -90,6 +91,11 @@ class Gateway:
     def limits(self) -> RateLimitReport:
         """What the upstream's `inin-ratelimit-*` headers last said."""
         return self._client.exchange.limits
+
+    @property
+    def budget(self) -> BudgetState:
+        """What this client may still send, as it is now: used of the limit, waiting, and the pause that is left."""
+        return self._client.turns.state
 
     def with_options(self, **options: Unpack[Ask]) -> Gateway:
         """The same gateway, connections and tokens included, whose streams take `options` where a call says nothing."""

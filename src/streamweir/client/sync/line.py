@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 
 from streamweir.client.lost import AnswerTimeout, ConnectionLost
 from streamweir.client.origin import Origin
@@ -28,15 +29,19 @@ class Ended(Exception):
 
 
 class Line:
-    """One connection to one origin, carrying one exchange at a time. One thread at a time uses it."""
+    """One connection to one origin, carrying one exchange at a time. One thread at a time uses it.
 
-    __slots__ = ("_answer", "_early", "_fault", "idle_since", "origin", "sock", "uses")
+    `on_over` is called once, when the exchange is over: by whoever takes the line back.
+    """
+
+    __slots__ = ("_answer", "_early", "_fault", "idle_since", "on_over", "origin", "sock", "uses")
 
     def __init__(self, sock: socket.socket, origin: Origin) -> None:
         self.sock = sock
         self.origin = origin
         self.uses = 0
         self.idle_since = 0.0
+        self.on_over: Callable[[], None] | None = None
         self._answer: Answer | None = None
         self._early = b""
         self._fault: Ended | None = None
@@ -116,6 +121,12 @@ class Line:
             with contextlib.suppress(OSError):
                 self.sock.settimeout(1.0)
                 self.sock.sendall(data)
+
+    def over(self) -> None:
+        """Tell whoever wants to know that the exchange is over."""
+        if self.on_over is not None:
+            told, self.on_over = self.on_over, None
+            told()
 
     @property
     def reusable(self) -> bool:

@@ -59,6 +59,7 @@ class Lines:
 
     def back(self, line: Line) -> None:
         """A line whose exchange is over: kept where it can be, else closed."""
+        line.over()
         line.idle_since = time.monotonic()
         with self._lock:
             self._busy.discard(line)
@@ -71,6 +72,7 @@ class Lines:
 
     def drop(self, line: Line) -> None:
         """A line that is not to be used again."""
+        line.over()
         with self._lock:
             self._busy.discard(line)
         line.close()

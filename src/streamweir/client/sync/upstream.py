@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from functools import partial
 from typing import assert_never
 
 from streamweir.client.exchange import Exchange
@@ -17,13 +18,16 @@ from streamweir.client.sync.cancellation import Cancellation
 from streamweir.client.sync.line import Ended, Line
 from streamweir.client.sync.lines import Lines
 from streamweir.client.sync.oauth import SyncCredentials, SyncGiven, SyncTokenSource, fetch_token
+from streamweir.client.sync.turns import Turns
 from streamweir.client.token_store import store_of
 from streamweir.dialects.ws_gateway import INIT, READY_WITHIN
 from streamweir.errors import APIError
 from streamweir.flows.handshake import (
+    HELD,
     Failure,
     GiveUp,
     NeedToken,
+    NeedTurn,
     Opened,
     Progress,
     Send,
@@ -32,6 +36,7 @@ from streamweir.flows.handshake import (
     begin,
     send_again,
 )
+from streamweir.flows.turns import Turn
 from streamweir.stages.limits import NEVER
 from streamweir.wire.frames import Frame
 from streamweir.wire.http1 import Answer
@@ -52,6 +57,7 @@ class SyncUpstreamClient:
         """`tokens` stands for the settings' own credentials. Raises ConfigError."""
         self.settings = settings
         self.exchange = Exchange(settings)
+        self.turns = Turns(settings.budget)
         self._lines = Lines()
         self._needs_token = settings.needs_token or tokens is not None
         if tokens is None and settings.needs_token:
@@ -108,17 +114,23 @@ class SyncUpstreamClient:
             cancellation.check()
             if time.monotonic() >= deadline_at:
                 raise DeadlinePassed
-            opening.failures = state.progress.failures
+            opening.failures, opening.attempts = state.progress.failures, state.progress.attempts
             match state:
                 case NeedToken():
                     try:
-                        state = state.got(self._tokens.get(cancellation, refused if state.refused else None))
+                        token = self._tokens.get(cancellation, refused if state.refused else None)
                     except TokenFailed as error:
                         state = state.failed(error.failure, time.monotonic(), random.random())  # noqa: S311
+                    else:
+                        state = state.got(token)
+                case NeedTurn():
+                    latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
+                    state = state.got(self.turns.take(latest, cancellation))
                 case Send():
-                    opening.attempts = state.progress.attempts
+                    if state.retry is not None:
+                        opening.events.append(state.retry)
                     refused = state.token
-                    failure = self._send(state.token or self._tokens.current, body, opening, cancellation, deadline_at)
+                    failure = self._in_turn(state, body, opening, cancellation, deadline_at)
                     if failure is None:
                         state = state.accepted()
                     else:
@@ -135,10 +147,25 @@ class SyncUpstreamClient:
                 case _:
                     assert_never(state)
 
-    def _send(
-        self, token: str | None, body: bytes, opening: Opening, cancellation: Cancellation, deadline_at: float
+    def _in_turn(
+        self, send: Send, body: bytes, opening: Opening, cancellation: Cancellation, deadline_at: float
     ) -> Failure | None:
-        exchange, limits = self.exchange, opening.limits
+        try:
+            failure = self._send(send, body, opening, cancellation, deadline_at)
+        except BaseException:
+            self.turns.over(send.turn)
+            raise
+        # not before: a place that is free again while a 429 is read would be taken in the pause that it asks for
+        self.turns.answered(send.turn, failure)
+        if failure is None:
+            opening.connection.on_over = partial(self.turns.over, send.turn)
+        return failure
+
+    def _send(
+        self, send: Send, body: bytes, opening: Opening, cancellation: Cancellation, deadline_at: float
+    ) -> Failure | None:
+        exchange, limits, turn = self.exchange, opening.limits, send.turn
+        token = send.token or self._tokens.current
         key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
         request = opening.request
         data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
@@ -147,12 +174,15 @@ class SyncUpstreamClient:
             line = self._lines.take(exchange.origin, timeout if timeout != NEVER else 0, cancellation)
         except APIError as error:
             return Failure("not_connected", error)
+        if not self.turns.sent(turn):
+            self._lines.drop(line)
+            return HELD
         try:
             with cancellation.waking(line.wake):
                 failure = (
-                    self._converse(line, data, key, body, opening, deadline_at)
+                    self._converse(line, data, key, body, opening, turn, deadline_at)
                     if key
-                    else self._post(line, data, opening, deadline_at)
+                    else self._post(line, data, opening, turn, deadline_at)
                 )
         except BaseException:
             self._lines.drop(line)
@@ -164,7 +194,7 @@ class SyncUpstreamClient:
                 raise DeadlinePassed
         return failure
 
-    def _post(self, line: Line, data: bytes, opening: Opening, deadline_at: float) -> Failure | None:
+    def _post(self, line: Line, data: bytes, opening: Opening, turn: Turn, deadline_at: float) -> Failure | None:
         limits = opening.limits
         opening.sent_at = time.monotonic()
         wait = min(
@@ -179,14 +209,14 @@ class SyncUpstreamClient:
         except ConnectionLost as error:
             stale = error.reused and error.silent
             return Failure("stale" if stale else "ambiguous", self.exchange.lost(str(error)))
-        self.exchange.heard(opening, answer.headers)
+        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
         if answer.status not in (200, 201):
             return self._refused(line, answer, opening)
         opening.connection = line
         return self.exchange.unreadable(opening, answer)
 
     def _converse(
-        self, line: Line, upgrade: bytes, key: bytes, body: bytes, opening: Opening, deadline_at: float
+        self, line: Line, upgrade: bytes, key: bytes, body: bytes, opening: Opening, turn: Turn, deadline_at: float
     ) -> Failure | None:
         """Upgrade to a WebSocket, make it ready, and ask. Until the question is sent nothing can be generated."""
         exchange, limits = self.exchange, opening.limits
@@ -198,7 +228,7 @@ class SyncUpstreamClient:
             return Failure("not_connected", exchange.late("connect", limits))
         except ConnectionLost as error:
             return Failure("not_connected", exchange.lost(str(error)))
-        exchange.heard(opening, answer.headers)
+        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
         if answer.status >= 300:
             return self._refused(line, answer, opening)
         if (failure := not_upgraded(answer, key, opening.correlation_id)) is not None:

@@ -1,0 +1,97 @@
+"""What /metrics reads when it is asked, from plain attributes: nobody counts these while streams run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from streamweir.server.census import PHASES
+from streamweir.server.lag import BOUNDS
+
+if TYPE_CHECKING:
+    from streamweir.server.shared import Shared
+
+
+class Scrape(Collector):
+    """All of SOURCES over what a server's requests share."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def collect(self) -> Iterator[Metric]:
+        """For the registry."""
+        for source in SOURCES:
+            yield from source(self._shared)
+
+
+def of_streams(shared: Shared) -> Iterable[Metric]:
+    """What is live, and what waits."""
+    census = shared.census
+    live = GaugeMetricFamily("streamweir_live_streams", "Live streams.", labels=["phase"])
+    for phase in PHASES:
+        live.add_metric([phase], census.count(phase))
+    yield live
+    yield GaugeMetricFamily("streamweir_websockets", "Open WebSocket connections.", len(census.sockets))
+    yield GaugeMetricFamily("streamweir_draining", "Whether the server drains.", int(census.draining))
+    yield GaugeMetricFamily("streamweir_tickets_open", "Tickets that were given and not used.", len(shared.tickets))
+
+
+def of_kept(shared: Shared) -> Iterable[Metric]:
+    """The streams that outlive their connections, and what their logs take."""
+    kept = shared.kept
+    ended = sum(stream.over for stream in kept.streams.all())
+    streams = GaugeMetricFamily("streamweir_kept_streams", "Streams that can be resumed.", labels=["phase"])
+    streams.add_metric(["live"], len(kept.streams) - ended)
+    streams.add_metric(["ended"], ended)
+    yield streams
+    yield GaugeMetricFamily("streamweir_log_bytes", "What the logs of those streams take.", kept.logs.size)
+
+
+def of_upstreams(shared: Shared) -> Iterable[Metric]:
+    """The request budget of each upstream, and the pauses that it asked for."""
+    budget = GaugeMetricFamily("streamweir_upstream_budget_used", "Requests of the last minute.", labels=["upstream"])
+    allowed = GaugeMetricFamily("streamweir_upstream_budget_allowed", "Requests a minute.", labels=["upstream"])
+    waiting = GaugeMetricFamily("streamweir_upstream_waiting", "Requests that wait for a turn.", labels=["upstream"])
+    paused = GaugeMetricFamily("streamweir_upstream_pause_seconds", "How long it is paused yet.", labels=["upstream"])
+    pauses = CounterMetricFamily("streamweir_upstream_pauses", "Pauses behind a 429.", labels=["upstream"])
+    for name, client in shared.serving.profiles.clients.items():
+        state = client.turns.state
+        if state.limit:
+            budget.add_metric([name], state.used)
+            allowed.add_metric([name], state.limit)
+        waiting.add_metric([name], state.waiting)
+        paused.add_metric([name], state.paused)
+        pauses.add_metric([name], state.pauses)
+    yield from (budget, allowed, waiting, paused, pauses)
+
+
+def of_process(shared: Shared) -> Iterable[Metric]:
+    """Which release runs, since when, and how late its event loop is."""
+    info = GaugeMetricFamily("streamweir_build_info", "1 for the release that runs.", labels=["version"])
+    info.add_metric([version("streamweir")], 1)
+    yield info
+    yield GaugeMetricFamily(
+        "streamweir_uptime_seconds", "Since the server was made.", time.monotonic() - shared.made_at
+    )
+    lag = shared.lag
+    bounds = [*map(str, BOUNDS), "+Inf"]
+    yield HistogramMetricFamily(
+        "streamweir_event_loop_lag_seconds",
+        "How late a timer of the event loop came, twice a second.",
+        buckets=[(bound, float(count)) for bound, count in zip(bounds, accumulate(lag.counts), strict=True)],
+        sum_value=lag.total,
+    )
+    yield GaugeMetricFamily(
+        "streamweir_event_loop_lag_worst_seconds", "The longest of the last one to two minutes.", lag.worst
+    )
+
+
+SOURCES: Final[tuple[Callable[[Shared], Iterable[Metric]], ...]] = (of_streams, of_kept, of_upstreams, of_process)
+"""What else can be read at a scrape is a function here."""
