@@ -462,3 +462,21 @@ test("a WebSocket's refusal that says when is waited out, within patience", asyn
   assert.deepEqual([(await late).end, (await late).error.retryAfter], ["logs_full", 60]);
   connection.close();
 });
+
+test("a proxy that drains is left for another, within patience", async () => {
+  const draining = { type: "error", code: "server_draining", message: "The server stops." };
+  const connection = opened();
+  const whole = read(connection.stream(ASKED));
+  const first = (await Socket.next(1)).opens().says(draining);
+  const second = (await Socket.next(2)).opens();
+  assert.deepEqual(second.said, first.said);
+  second.says(ACK, ...ws(0, 1, 2, 3, 4, 5));
+  assert.deepEqual(await whole, WHOLE);
+  connection.close();
+  const late = opened({ patience: 100 });
+  const never = read(late.stream(ASKED));
+  const answering = setInterval(() => Socket.all.at(-1).opens().says(draining), 5);
+  assert.equal((await never).end, "server_draining");
+  clearInterval(answering);
+  late.close();
+});

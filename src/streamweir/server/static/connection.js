@@ -193,7 +193,11 @@ export class Connection {
     if (!this.#wanted()) return;
     this.#waiting = true;
     const { patience = PATIENCE, window = WINDOW } = this.#options;
-    const again = await this.#retries.again(this.#running?.reply.kept ? window : patience);
+    const turn = this.#running ?? this.#next;
+    const begun = turn?.reply.kept;
+    // a server that goes on saying no is heard, and that is no reason to ask for ever
+    const late = !begun && turn && Date.now() >= turn.until;
+    const again = !late && (await this.#retries.again(begun ? window : patience));
     this.#waiting = false;
     if (this.#closed || !this.#wanted()) return;
     if (again) this.#connect();
@@ -252,13 +256,20 @@ export class Connection {
   /** What was asked is not taken; perhaps it is a little later. @param {Turn} turn @param {Wire} message */
   #refused(turn, message) {
     const { code, message: text, retryAfter = null } = message;
+    if (code === "server_draining" && Date.now() < turn.until) {
+      // nothing began, and nothing will here: another connection may lead to another process
+      this.#lost(this.#socket, text);
+      return;
+    }
     if (retryAfter === null || Date.now() + retryAfter * 1000 > turn.until) {
       turn.reply.fail(new StreamError(code || "protocol_error", text || UNREADABLE, { retryAfter, retryable: retryAfter !== null }));
       this.#over();
       return;
     }
+    const socket = this.#socket;
     setTimeout(() => {
-      if (turn !== this.#running) return;
+      // over another connection it was asked for as soon as that stood
+      if (turn !== this.#running || socket !== this.#socket) return;
       if (turn.reply.over) this.#over();
       else this.#ask(turn);
     }, retryAfter * 1000);
