@@ -3,8 +3,8 @@
 
 const HERE = new URL("..", import.meta.url).href;
 
-/** Nobody looks at an empty reply for longer. */
-export const PATIENCE = 10_000;
+/** A little more than `server.queue_wait`, in which the proxy says itself that it has no place. */
+export const PATIENCE = 15_000;
 
 /** The default of `server.resume_window`. */
 export const WINDOW = 60_000;
