@@ -46,6 +46,11 @@ class Cutter:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self._server.sockets[0].getsockname()[1]
 
+    def lose(self) -> None:
+        """Lose what is connected now."""
+        for task in self._tasks:
+            task.cancel()
+
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()

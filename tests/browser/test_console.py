@@ -12,6 +12,7 @@ from streamweir.server.keys import digest_of
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS, tokens_of
 from tests.conftest import needs, started_proxy
+from tests.cutting import Cutter
 from tests.proxies import profile, proxy_with, upstream
 
 HERE = Path(__file__).parent
@@ -53,6 +54,46 @@ async def test_a_reply_grows_and_ends_honestly(
     assert (seen["state"], seen["label"], seen["text"]) == (state, label, text)
     assert seen["cut"] == (1 if state == "failed" else 0)
     assert seen["lengths"] >= 5 or name == "length"
+
+
+@pytest.mark.parametrize("over", ["fetch", "websocket"])
+async def test_the_console_is_reloaded_in_the_middle_and_cancels(simulator: RunningSimulator, over: str) -> None:
+    tools = needs("node", "chromium")
+    needs("pyright")
+    proxy = await started_proxy(simulator, {"support": "sim:none?rate=12"})
+    url = f"{proxy.url}/console/?profile=support&prompt=complaint&over={over}"
+    seen = json.loads(await run(tools["node"], str(HERE / "console-reload.mjs"), tools["chromium"], url))
+    assert seen["errors"] == []
+    assert (seen["reloaded"]["label"], seen["reloaded"]["text"]) == ("complete", SCRIPTS["complaint"])
+    assert seen["cancelled"]["label"] == "cancelled"
+    assert [seen["reloaded"]["kept"], seen["cancelled"]["kept"]] == [None, None]
+    asked = [one for one in simulator.simulator.seen if one.model]
+    assert len(asked) == 2
+    async with asyncio.timeout(5):
+        while asked[1].outcome == "open":
+            await asyncio.sleep(0.02)
+    assert [one.outcome for one in asked] == ["finished", "client_closed"]
+    await proxy.stop()
+
+
+@pytest.mark.parametrize("over", ["fetch", "websocket"])
+async def test_the_console_says_how_often_it_was_connected_anew(simulator: RunningSimulator, over: str) -> None:
+    tools = needs("node", "chromium")
+    needs("pyright")
+    proxy = await started_proxy(simulator, {"support": "sim:none?rate=12"})
+    cutter = Cutter(proxy.port, [])
+    url = f"http://127.0.0.1:{await cutter.start()}/console/?profile=support&prompt=complaint&over={over}&autostart=1"
+    seeing = asyncio.create_task(run(tools["node"], str(HERE / "console.mjs"), tools["chromium"], url))
+    while not any(one.model for one in simulator.simulator.seen) and not seeing.done():
+        await asyncio.sleep(0.02)
+    for _ in range(2):
+        await asyncio.sleep(0.7)
+        cutter.lose()
+    seen = json.loads(await seeing)
+    assert (seen["label"], seen["text"], seen["cut"]) == ("complete", SCRIPTS["complaint"], 0)
+    assert 1 <= seen["reconnects"] <= 2
+    await cutter.stop()
+    await proxy.stop()
 
 
 async def test_a_page_that_was_opened_with_a_ticket(simulator: RunningSimulator) -> None:
