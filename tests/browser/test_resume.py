@@ -113,4 +113,3 @@ async def test_the_ai_sdks_own_resume(simulator: RunningSimulator, tmp_path: Pat
     assert seen["errors"] == []
     assert (seen["last"], seen["text"]) == ("ready", REPLY)
     assert asked(simulator) == 1
-
