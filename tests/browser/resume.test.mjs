@@ -463,6 +463,18 @@ test("a WebSocket's refusal that says when is waited out, within patience", asyn
   connection.close();
 });
 
+test("a ticket that was used by an init without an answer", async () => {
+  const connection = opened({ ticket: "t" });
+  const cut = read(connection.stream(ASKED));
+  (await Socket.next(1)).opens().loses();
+  (await Socket.next(2)).opens().says({ type: "error", code: "invalid_ticket", message: "Used." });
+  assert.deepEqual([(await cut).end, (await cut).error.retryable], ["upstream_lost", true]);
+  const other = read(connection.stream(ASKED, { ticket: "u" }));
+  Socket.all[1].says({ type: "error", code: "invalid_ticket", message: "Unknown." });
+  assert.equal((await other).end, "invalid_ticket");
+  connection.close();
+});
+
 test("a proxy that drains is left for another, within patience", async () => {
   const draining = { type: "error", code: "server_draining", message: "The server stops." };
   const connection = opened();

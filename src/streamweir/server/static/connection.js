@@ -14,7 +14,7 @@ const PROTOCOL = "streamweir.v1";
 /** The messages of a WebSocket behind which nothing of a reply comes. */
 const LAST = new Set(["complete", "blocked", "error"]);
 
-/** @typedef {{ reply: Reply, asked: Asked | null, idempotencyKey: string, ticket: string | undefined, until: number }} Turn */
+/** @typedef {{ reply: Reply, asked: Asked | null, idempotencyKey: string, ticket: string | undefined, until: number, again: boolean }} Turn */
 
 /** A WebSocket to the proxy, made anew where it is lost. Heartbeats of the server are answered; a silent one counts as lost. */
 export class Connection {
@@ -94,7 +94,7 @@ export class Connection {
     else if (this.#closed) reply.fail(lostError("The connection is closed: make another."));
     else {
       const until = Date.now() + (this.#options.patience ?? PATIENCE);
-      this.#next = { reply, asked, idempotencyKey: options.idempotencyKey ?? newKey(), ticket: options.ticket, until };
+      this.#next = { reply, asked, idempotencyKey: options.idempotencyKey ?? newKey(), ticket: options.ticket, until, again: false };
       this.#retries.heard();
       if (this.#socket) this.#turn();
       else if (!this.#waiting) this.#connect();
@@ -168,6 +168,7 @@ export class Connection {
     if (!this.#running) return this.#turn();
     const { reply } = this.#running;
     reply.reconnects += 1;
+    this.#running.again = true;
     this.#ask(this.#running);
     if (reply.over) this.#send({ type: "cancel" });
   }
@@ -259,6 +260,11 @@ export class Connection {
     if (code === "server_draining" && Date.now() < turn.until) {
       // nothing began, and nothing will here: another connection may lead to another process
       this.#lost(this.#socket, text);
+      return;
+    }
+    if (code === "invalid_ticket" && turn.again) {
+      turn.reply.fail(lostError("The connection was lost before the proxy answered, and the ticket is used: ask with another one."));
+      this.#over();
       return;
     }
     if (retryAfter === null || Date.now() + retryAfter * 1000 > turn.until) {
