@@ -29,7 +29,8 @@ try {
   const text = await page.evaluate(() => document.getElementById("reply").firstChild?.data ?? "");
   const label = await page.textContent("#badge");
   const cut = await page.locator("#reply .cut").count();
-  console.log(JSON.stringify({ state, label, text, cut, lengths: lengths.size, errors }));
+  const reconnects = Number(await page.textContent("#reconnects"));
+  console.log(JSON.stringify({ state, label, text, cut, reconnects, lengths: lengths.size, errors }));
 } finally {
   await context.close();
   rmSync(profile, { recursive: true, force: true });

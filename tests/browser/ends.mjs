@@ -8,6 +8,11 @@ const SERVER = new URL("../../src/streamweir/server/", import.meta.url);
 const KINDS = { html: "text/html", css: "text/css", js: "text/javascript" };
 const token = (content) => `data: ${JSON.stringify({ type: "token", content, index: 0 })}\n\n`;
 const last = (message) => `data: ${JSON.stringify(message)}\n\n`;
+/** Events with their numbers, as every part of a script is sent. */
+const numbered = (parts) => {
+  let seq = 0;
+  return parts.map((part) => part.replaceAll(/^data:/gm, () => `id: ${seq++}\ndata:`));
+};
 const report = (status) => ({ status, request_id: "r-1", correlation_id: "c-1" });
 const STOP = last({ type: "stop", report: report("completed") });
 
@@ -28,16 +33,32 @@ const CASES = {
   "not JSON": [[token("a"), "data: {\n\n"], "end"],
   markup: [[token("<img src=x onerror=alert(1)>"), STOP], "end"],
   refused: [429, { error: "Too many requests.", code: "rate_limited", correlation_id: "c-2" }],
-  "refused without JSON": [502, "<h1>Bad gateway</h1>"],
+  "refused without JSON": [500, "<h1>Internal error</h1>"],
   cancelled: [[token("a")], "hold"],
   "sent again": [[token("a")], "hold"],
 };
 
 let scripted = [];
+let attached = 0;
+let deleted = 0;
 const server = createServer((request, response) => {
   const path = request.url.split("?")[0];
   if (path === "/v1/models") return response.end('{"data":[{"id":"p"}]}');
-  if (path !== "/api/llm/stream") {
+  if (path === "/api/llm/streams/s" && request.method === "DELETE") {
+    deleted += 1;
+    return response.writeHead(204).end();
+  }
+  if (path === "/api/llm/streams" && typeof scripted[0] !== "number") {
+    request.resume();
+    attached = 0;
+    response.writeHead(201, { "X-Request-Id": "r-0", "ININ-Correlation-Id": "c-0" });
+    return response.end(JSON.stringify({ id: "s", url: "/api/llm/streams/s?cap=c" }));
+  }
+  if (path === "/api/llm/streams/s" && (attached += 1) > 1) {
+    response.writeHead(404);
+    return response.end(JSON.stringify({ error: "There is no such stream.", code: "stream_not_found", correlation_id: null }));
+  }
+  if (!path.startsWith("/api/llm/stream")) {
     const name = path === "/console/" ? "console/index.html" : path.slice(1);
     response.setHeader("Content-Type", KINDS[name.split(".")[1]]);
     return response.end(readFileSync(new URL(name, SERVER)));
@@ -50,7 +71,7 @@ const server = createServer((request, response) => {
   }
   response.writeHead(200, { "Content-Type": "text/event-stream", "X-Request-Id": "r-0", "ININ-Correlation-Id": "c-0" });
   response.flushHeaders();
-  parts.forEach((part, n) => setTimeout(() => response.write(part), 20 * n));
+  numbered(parts).forEach((part, n) => setTimeout(() => response.write(part), 20 * n));
   return setTimeout(() => {
     if (leave === "end") response.end();
     else if (leave === "reset") response.destroy();
@@ -79,9 +100,11 @@ try {
         cancel: !byId("cancel").disabled,
       };
     });
-  for (const [name, script] of Object.entries(CASES)) {
+  const cases = ["once", "fetch"].flatMap((over) => Object.entries(CASES).map(([name, script]) => [over, name, script]));
+  for (const [over, name, script] of cases) {
     scripted = script;
-    await page.goto(`http://127.0.0.1:${server.address().port}/console/?prompt=x`);
+    attached = deleted = 0;
+    await page.goto(`http://127.0.0.1:${server.address().port}/console/?prompt=x&over=${over}`);
     await page.waitForFunction(() => document.getElementById("profile").options.length === 1);
     await page.focus("#prompt");
     await page.keyboard.press("Control+Enter");
@@ -92,7 +115,10 @@ try {
     if (name === "sent again") await page.waitForTimeout(100);
     else await state("complete", "truncated", "failed");
     await page.waitForTimeout(150); // what comes after the end must change nothing
-    seen[name] = await look();
+    const kept = await page.evaluate(() => sessionStorage.getItem("streamweir.reply") !== null);
+    seen[over] = { ...seen[over], [name]: { ...(await look()), attached, deleted, kept } };
+    // the next page is another one's
+    await page.evaluate(() => sessionStorage.clear());
   }
 } finally {
   await browser.close();

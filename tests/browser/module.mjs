@@ -1,10 +1,8 @@
-// streamweir.js in Node, against a real proxy: what pages do that change their mind. usage: module.mjs MODULE URL
-import { readFileSync } from "node:fs";
+// streamweir.js in Node, against a real proxy: what pages do that change their mind.
+// usage: module.mjs URL, and that of a server that says nothing
+import { connect, streamReply, StreamError } from "../../src/streamweir/server/static/streamweir.js";
 
-const [path, url] = process.argv.slice(2);
-// from a file its own origin is none: `url` says where the proxy is
-const source = readFileSync(path, "utf8").replace('new URL("..", import.meta.url).href', JSON.stringify(url));
-const { connect, streamReply, StreamError } = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
+const [url, dead] = process.argv.slice(2);
 const ask = (profile) => ({ profile, messages: [{ role: "user", content: "hello" }] });
 const seen = {};
 
@@ -45,9 +43,11 @@ seen.closed = await all(early.stream(ask("whole")));
 const abort = new AbortController();
 abort.abort();
 seen.aborted = [await all(streamReply(ask("whole"), { url, signal: abort.signal })), await all(connect({ url, signal: abort.signal }).stream(ask("whole")))];
-seen.fetch = [await all(streamReply(ask("whole"), { url })), await all(streamReply(ask("cut"), { url: `${url}/` }))];
+const plain = { url, resumable: false };
+seen.fetch = [await all(streamReply(ask("whole"), plain)), await all(streamReply(ask("cut"), plain)), await all(streamReply(ask("whole"), { url })), await all(streamReply(ask("cut"), { url: `${url}/` }))];
 // nothing comes, no head either
-seen.silent = await all(streamReply(ask("whole"), { url: process.argv[4], silence: 300 }));
+const impatient = { url: dead, silence: 300, patience: 300 };
+seen.silent = [await all(streamReply(ask("whole"), { ...impatient, resumable: false })), await all(streamReply(ask("whole"), impatient)), await all(connect(impatient).stream(ask("whole")))];
 connection.close();
 console.log(JSON.stringify(seen));
 process.exit(0);

@@ -1,4 +1,4 @@
-"""The page at /console in a real browser, and its SSE parser in Node."""
+"""The page at /console in a real browser, and the module for pages in Node."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from streamweir.server.keys import digest_of
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS, tokens_of
 from tests.conftest import needs, started_proxy
+from tests.cutting import Cutter
 from tests.proxies import profile, proxy_with, upstream
 
 HERE = Path(__file__).parent
@@ -42,7 +43,7 @@ async def test_a_reply_grows_and_ends_honestly(
     tools = needs("node", "chromium")
     needs("pyright")  # comes with playwright-core from the same `npm ci`
     proxy = await started_proxy(
-        simulator, {"support": "sim:none?rate=40", "cut": "sim:cut?at=8&rate=20", "length": "sim:length?rate=100"}
+        simulator, {"support": "sim:none?rate=40", "cut": "sim:cut?at=8&rate=6", "length": "sim:length?rate=100"}
     )
     url = f"{proxy.url}/console?profile={name}&prompt=I+have+a+complaint&over={over}&autostart=1"
     folder = os.environ.get("STREAMWEIR_SCREENSHOTS")
@@ -53,6 +54,46 @@ async def test_a_reply_grows_and_ends_honestly(
     assert (seen["state"], seen["label"], seen["text"]) == (state, label, text)
     assert seen["cut"] == (1 if state == "failed" else 0)
     assert seen["lengths"] >= 5 or name == "length"
+
+
+@pytest.mark.parametrize("over", ["fetch", "websocket"])
+async def test_the_console_is_reloaded_in_the_middle_and_cancels(simulator: RunningSimulator, over: str) -> None:
+    tools = needs("node", "chromium")
+    needs("pyright")
+    proxy = await started_proxy(simulator, {"support": "sim:none?rate=12"})
+    url = f"{proxy.url}/console/?profile=support&prompt=complaint&over={over}"
+    seen = json.loads(await run(tools["node"], str(HERE / "console-reload.mjs"), tools["chromium"], url))
+    assert seen["errors"] == []
+    assert (seen["reloaded"]["label"], seen["reloaded"]["text"]) == ("complete", SCRIPTS["complaint"])
+    assert seen["cancelled"]["label"] == "cancelled"
+    assert [seen["reloaded"]["kept"], seen["cancelled"]["kept"]] == [None, None]
+    asked = [one for one in simulator.simulator.seen if one.model]
+    assert len(asked) == 2
+    async with asyncio.timeout(5):
+        while asked[1].outcome == "open":
+            await asyncio.sleep(0.02)
+    assert [one.outcome for one in asked] == ["finished", "client_closed"]
+    await proxy.stop()
+
+
+@pytest.mark.parametrize("over", ["fetch", "websocket"])
+async def test_the_console_says_how_often_it_was_connected_anew(simulator: RunningSimulator, over: str) -> None:
+    tools = needs("node", "chromium")
+    needs("pyright")
+    proxy = await started_proxy(simulator, {"support": "sim:none?rate=12"})
+    cutter = Cutter(proxy.port, [])
+    url = f"http://127.0.0.1:{await cutter.start()}/console/?profile=support&prompt=complaint&over={over}&autostart=1"
+    seeing = asyncio.create_task(run(tools["node"], str(HERE / "console.mjs"), tools["chromium"], url))
+    while not any(one.model for one in simulator.simulator.seen) and not seeing.done():
+        await asyncio.sleep(0.02)
+    for _ in range(2):
+        await asyncio.sleep(0.7)
+        cutter.lose()
+    seen = json.loads(await seeing)
+    assert (seen["label"], seen["text"], seen["cut"]) == ("complete", SCRIPTS["complaint"], 0)
+    assert 1 <= seen["reconnects"] <= 2
+    await cutter.stop()
+    await proxy.stop()
 
 
 async def test_a_page_that_was_opened_with_a_ticket(simulator: RunningSimulator) -> None:
@@ -76,8 +117,7 @@ async def test_the_module_when_pages_change_their_mind(simulator: RunningSimulat
     writers: list[asyncio.StreamWriter] = []
     silent = await asyncio.start_server(lambda reader, writer: writers.append(writer), "127.0.0.1", 0)
     dead = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
-    module = HERE.parents[1] / "src" / "streamweir" / "server" / "static" / "streamweir.js"
-    seen = json.loads(await run(node, str(HERE / "module.mjs"), str(module), proxy.url, dead))
+    seen = json.loads(await run(node, str(HERE / "module.mjs"), proxy.url, dead))
     whole, cut = ["completed", SCRIPTS["hello"], "whole"], ["stream_interrupted", "Hello, and thank you", None]
     assert seen["left"] == [whole if n % 3 else cut for n in range(20)]
     assert seen["early"] == [["cancelled", "", None], whole]
@@ -86,8 +126,8 @@ async def test_the_module_when_pages_change_their_mind(simulator: RunningSimulat
     assert seen["busy"] == [["busy", "", None], whole]
     assert seen["closed"][0] == "upstream_lost"
     assert [one[0] for one in seen["aborted"]] == ["cancelled", "upstream_lost"]
-    assert seen["fetch"] == [whole, cut]
-    assert seen["silent"][0] == "upstream_lost"
+    assert seen["fetch"] == [whole, cut, whole, cut]
+    assert [one[0] for one in seen["silent"]] == ["upstream_lost"] * 3
     silent.close()
     for writer in writers:
         writer.close()
@@ -103,8 +143,9 @@ async def a_ticket(url: str) -> str:
         return (await answer.json())["ticket"]
 
 
-async def test_the_pages_parser() -> None:
-    await run(needs("node")["node"], "--test", str(HERE / "sse.test.mjs"))
+@pytest.mark.parametrize("file", ["sse.test.mjs", "resume.test.mjs"])
+async def test_the_module_alone(file: str) -> None:
+    await run(needs("node")["node"], "--test", str(HERE / file))
 
 
 COMPLETE = ("complete", "complete", 0)
@@ -125,9 +166,19 @@ ENDS: dict[str, tuple[tuple[str, str, int], str, str]] = {
     "not JSON": (("failed", "protocol_error", 1), "a", "request r-0 · correlation c-0"),
     "markup": (COMPLETE, "<img src=x onerror=alert(1)>", "request r-1 · correlation c-1"),
     "refused": (("failed", "rate_limited", 1), "", "request r-2 · correlation c-2"),
-    "refused without JSON": (("failed", "HTTP 502", 1), "", "request r-2"),
+    "refused without JSON": (("failed", "HTTP 500", 1), "", "request r-2"),
     "cancelled": (("failed", "cancelled", 1), "a", "request r-0 · correlation c-0"),
     "sent again": (("streaming", "streaming", 0), "a", "request r-0 · correlation c-0"),
+}
+
+
+GONE = ("failed", "stream_not_found", 1)
+RESUMED = ENDS | {
+    # what is lost is asked for again, and the scripted server has it no more
+    "clean end without a terminal event": (GONE, "ab", "request r-0 · correlation c-0"),
+    "end inside the terminal event": (GONE, "a", "request r-0 · correlation c-0"),
+    "empty body": (GONE, "", "request r-0 · correlation c-0"),
+    "reset": (GONE, "a", "request r-0 · correlation c-0"),
 }
 
 
@@ -135,7 +186,13 @@ async def test_every_end_of_an_answer_is_shown_as_what_it_is() -> None:
     tools = needs("node", "chromium")
     needs("pyright")
     seen = json.loads(await run(tools["node"], str(HERE / "ends.mjs"), tools["chromium"]))
-    shown = {name: ((s["state"], s["label"], s["marks"]), s["text"], s["ids"]) for name, s in seen.items()}
-    assert shown == ENDS
-    assert [name for name, s in seen.items() if s["cancel"]] == ["sent again"]
-    assert all(s["elements"] == 0 for s in seen.values())
+    for over, expected in (("once", ENDS), ("fetch", RESUMED)):
+        shown = {name: ((s["state"], s["label"], s["marks"]), s["text"], s["ids"]) for name, s in seen[over].items()}
+        assert shown == expected
+        assert [name for name, s in seen[over].items() if s["cancel"]] == ["sent again"]
+        assert all(s["elements"] == 0 for s in seen[over].values())
+    for name, s in seen["fetch"].items():
+        # cancelled or replaced, the proxy is told; what is on its way is kept for a reload
+        assert s["deleted"] == (name in ("cancelled", "sent again")), name
+        assert s["kept"] == (name == "sent again"), name
+        assert s["attached"] == (2 if RESUMED[name][0] == GONE else not name.startswith("refused"))

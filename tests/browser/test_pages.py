@@ -23,7 +23,7 @@ PAGES = [
     for block in split(path.read_text(encoding="utf-8"))[0]
     if block.info in ("html", "jsx")
 ]
-MODELS = {"whole": "sim:none?rate=40", "cut": "sim:cut?rate=40", "stall": "sim:stall-comments?rate=40"}
+MODELS = {"whole": "sim:none?rate=12", "cut": "sim:cut?rate=40", "stall": "sim:stall-comments?rate=40"}
 
 
 async def bundled(source: str, folder: Path) -> str:

@@ -117,13 +117,20 @@ async def test_asyncapi_is_true_of_every_message(simulator: RunningSimulator) ->
         return fits[0]
 
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{server.url}/ws") as socket:
+        acknowledged: dict[str, Any] = {}
         # the 429 comes last: it pauses the upstream for all of them
         for name in ["j", "r", "b", "none", *names]:
-            init = {"type": "init", "payload": body_of("websocket", name)}
+            init = {"type": "init", "payload": {**body_of("websocket", name), "idempotencyKey": name}}
             against(document, messages["init"]["payload"]).validate(init)
             await socket.send_json(init)
-            while known((await socket.receive()).json()) not in ("complete", "failed", "refused", "blocked"):
-                pass
+            while known(message := (await socket.receive()).json()) not in ("complete", "failed", "refused", "blocked"):
+                acknowledged = message if message["type"] == "handshake_ack" else acknowledged
+        payload = {"streamId": acknowledged["streamId"], "after": -1, "cap": acknowledged["cap"]}
+        resume = {"type": "resume", "payload": payload}
+        against(document, messages["resume"]["payload"]).validate(resume)
+        await socket.send_json(resume)
+        while (name := known((await socket.receive()).json())) not in ("complete", "failed"):
+            assert name != "refused"
         await socket.send_json({"type": "ping"})
         while "answer" not in seen or "heartbeat" not in seen:
             known((await socket.receive()).json())

@@ -199,6 +199,23 @@ async def test_tickets(http: aiohttp.ClientSession) -> None:
         assert (answer.status, (await answer.json())["code"]) == (403, "ticket_from_ticket")
 
 
+async def test_a_creation_that_is_sent_again_with_its_ticket(http: aiohttp.ClientSession) -> None:
+    one = await ticket(http, profile="a")
+
+    async def created(key: str, path: str = "/api/llm/streams") -> tuple[int, str]:
+        headers = {"X-Streamweir-Ticket": one, "Idempotency-Key": key}
+        async with http.post(path, json=body_of("sse", "a"), headers=headers) as answer:
+            body = await answer.json()
+            return answer.status, body.get("id") or body["code"]
+
+    first = await created("k")
+    assert first[0] == 201
+    assert await created("k") == first
+    assert await created("other") == (401, "invalid_ticket")
+    # elsewhere the key would begin another reply
+    assert await created("k", "/api/llm/stream") == (401, "invalid_ticket")
+
+
 async def test_a_ticket_for_one_origin_and_one_that_expires(server: Server, http: aiohttp.ClientSession) -> None:
     one = await ticket(http, profile="a", origin=SITE)
     assert await asked(http, "sse", X_Streamweir_Ticket=one, Origin=SITE) == (200, None)

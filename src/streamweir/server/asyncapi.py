@@ -29,6 +29,10 @@ REFUSED: Final = (
     "server_full",
     "server_draining",
     "cancelled",
+    "stream_not_found",
+    "position_gone",
+    "idempotency_key_reused",
+    "logs_full",
 )
 """Codes by which a message of a WebSocket's client is not taken."""
 
@@ -38,6 +42,7 @@ def asyncapi_document() -> dict[str, Any]:
     """AsyncAPI 3.0 of the WebSocket."""
     clients = {
         "init": shape({"type": {"const": "init"}, "payload": ref("InitPayload")}),
+        "resume": shape({"type": {"const": "resume"}, "payload": ref("Resume")}),
         "cancel": shape({"type": {"const": "cancel"}}),
         "ping": shape({"type": {"const": "ping"}}),
         "pong": shape({"type": {"const": "pong"}}),
@@ -47,7 +52,7 @@ def asyncapi_document() -> dict[str, Any]:
     error = {"type": {"const": "error"}, "message": TEXT, "code": TEXT}
     servers = {
         "handshake_ack": shape(
-            {"type": {"const": "handshake_ack"}, "tokenCount": COUNT, "modelId": TEXT, "streamId": TEXT}
+            {"type": {"const": "handshake_ack"}, "tokenCount": COUNT, "modelId": TEXT, "streamId": TEXT, "cap": TEXT}
         ),
         "chunk": shape({"type": {"const": "chunk"}, "seq": COUNT, "index": COUNT, "data": ref("ChatChunk")}),
         "joint": shape({"type": {"const": "joint"}, "at": COUNT, "seq": COUNT}),

@@ -29,6 +29,8 @@ CAPABLE: Final = "/api/llm/streams/"
 ADMIN: Final = ("/metrics",)
 """What only operators' keys open, where there are keys."""
 
+CREATES: Final = "/api/llm/streams"
+
 KEY_PROTOCOL: Final = "streamweir.key."
 TICKET_PROTOCOL: Final = "streamweir.ticket."
 
@@ -156,7 +158,9 @@ def _who(request: web.Request, serving: Serving) -> Who:
         return who
     ticket = ticket_of(request)
     if ticket is not None:
-        return use_ticket(request, ticket)
+        # only there a request that comes again begins nothing more
+        once = request.path == CREATES and request.method == "POST"
+        return use_ticket(request, ticket, request.headers.get("Idempotency-Key") if once else None)
     if request.path == "/ws" or (request.path.startswith(CAPABLE) and "cap" in request.query):
         # the one shows a ticket in its first message, the other what opens a single stream
         return NOBODY
@@ -178,10 +182,10 @@ def still(request: web.Request, who: Who, serving: Serving) -> Who:
     return NOBODY
 
 
-def use_ticket(request: web.Request, ticket: str) -> Who:
-    """Whom a ticket lets in. Raises Problem; a ticket that is refused is used up too."""
+def use_ticket(request: web.Request, ticket: str, key: str | None = None) -> Who:
+    """Whom a ticket lets in, or let in for that idempotency key. Raises Problem; one that is refused is used up too."""
     shared = request.app[SHARED]
-    who = shared.tickets.use(ticket, request.headers.get("Origin"), time.time())
+    who = shared.tickets.use(ticket, request.headers.get("Origin"), time.time(), key)
     keys = shared.serving.keys
     if who is None or (keys and not keys.has(who.name)):
         raise Problem(

@@ -18,7 +18,10 @@ CONSOLE: Final = {
     "style.css": ("style.css", "text/css"),
     "console.js": ("console.js", "text/javascript"),
 }
-STATIC: Final = {"streamweir.js": ("streamweir.js", "text/javascript")}
+STATIC: Final = {
+    name: (name, "text/javascript")
+    for name in ("streamweir.js", "asking.js", "connection.js", "fetching.js", "reply.js", "retries.js", "sse.js")
+}
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -43,7 +46,7 @@ async def console(request: web.Request) -> web.Response:
 
 
 async def static(request: web.Request) -> web.Response:
-    """`GET /static/streamweir.js`: the module for pages."""
+    """`GET /static/streamweir.js`: the module for pages, and its parts."""
     name, kind = _known(STATIC, request)
     return web.Response(body=_read("static", name), content_type=kind, charset="utf-8", headers=SHARED_HEADERS)
 

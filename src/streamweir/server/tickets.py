@@ -25,10 +25,11 @@ class Ticket:
 
 
 class Tickets:
-    """The tickets that were given out and not used. Only hashes are kept; each opens once."""
+    """The tickets that were given out. Only hashes are kept; each opens once, and again for what it opened."""
 
     def __init__(self) -> None:
         self._open: dict[str, Ticket] = {}
+        self._used: dict[tuple[str, str], Ticket] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -42,9 +43,24 @@ class Tickets:
         self._open[digest_of(text)] = ticket
         return True
 
-    def use(self, text: str, origin: str | None, now: float) -> Who | None:
-        """Whom the ticket lets in; None for one that is unknown, used, too old, or another origin's. It is used up."""
-        ticket = self._open.pop(digest_of(text), None)
+    def use(self, text: str, origin: str | None, now: float, key: str | None = None) -> Who | None:
+        """Whom the ticket lets in; None for one that is unknown, used, too old, or another origin's. It is used up.
+
+        `key`: the idempotency key of what it is used for, which may be asked for again with both: a page that got no
+        answer cannot know that its ticket was used.
+        """
+        digest = digest_of(text)
+        ticket = self._open.pop(digest, None)
+        if key is not None and ticket is None:
+            ticket = self._used.get((digest, key))
         if ticket is None or ticket.expires_at <= now or (ticket.origin is not None and ticket.origin != origin):
             return None
+        if key is not None:
+            self._remember((digest, key), ticket, now)
         return ticket.who
+
+    def _remember(self, used: tuple[str, str], ticket: Ticket, now: float) -> None:
+        if len(self._used) >= MAX_OPEN:
+            self._used = {one: kept for one, kept in self._used.items() if kept.expires_at > now}
+        if len(self._used) < MAX_OPEN:
+            self._used[used] = ticket

@@ -23,6 +23,20 @@ def test_a_key_of_other_bytes_is_unknown() -> None:
     assert Keyring([(digest_of("key"), ONE)]).who("key\udcff") is None
 
 
+def test_a_ticket_is_good_again_only_for_what_it_was_used_for() -> None:
+    kept = Tickets()
+    assert kept.give("t", Ticket(ONE, "https://a.example", 10.0), 0.0)
+    assert kept.use("t", "https://a.example", 1.0, "key") is ONE
+    assert kept.use("t", "https://a.example", 9.0, "key") is ONE
+    for key in (None, "other", ""):
+        assert kept.use("t", "https://a.example", 2.0, key) is None
+    assert kept.use("t", "https://b.example", 2.0, "key") is None
+    assert kept.use("t", "https://a.example", 10.0, "key") is None
+    # without a key it is used up, whatever comes then
+    assert kept.give("u", Ticket(ONE, None, 10.0), 0.0)
+    assert (kept.use("u", None, 1.0), kept.use("u", None, 1.0, "key")) == (ONE, None)
+
+
 def test_tickets_that_wait_are_bounded_and_expired_ones_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tickets, "MAX_OPEN", 3)
     kept = Tickets()

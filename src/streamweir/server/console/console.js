@@ -1,9 +1,10 @@
-import { connect, StreamError, streamReply } from "../static/streamweir.js";
+import { connect, resumeReply, StreamError, streamReply } from "../static/streamweir.js";
 
 const $ = (id) => document.getElementById(id);
 const ms = (value) => `${Math.round(value)} ms`;
 const LABELS = { completed: ["complete", "complete"], truncated: ["truncated", "token limit"] };
 const SPARKS = 120;
+const KEPT = "streamweir.reply"; // in the sessionStorage: what goes on with the reply after a reload
 
 let running = null; // the View whose reply is on its way
 let connection = null; // the WebSocket, where replies come over one
@@ -28,6 +29,7 @@ class View {
     $("reply").replaceChildren(this.text);
     $("details").hidden = true;
     $("ids").textContent = "";
+    $("reconnects").textContent = 0;
     for (const id of ["first", "elapsed", "rate", "gap"]) $(id).textContent = "–";
     $("spark").firstElementChild.setAttribute("points", "");
     badge("streaming", "waiting");
@@ -60,6 +62,8 @@ class View {
   draw() {
     if (running !== this) return;
     this.ids();
+    this.keep();
+    $("reconnects").textContent = this.reply.reconnects;
     const elapsed = performance.now() - this.began;
     $("events").textContent = this.events;
     $("elapsed").textContent = ms(elapsed);
@@ -74,6 +78,13 @@ class View {
   ids() {
     const { requestId, correlationId } = this.reply;
     $("ids").textContent = [requestId && `request ${requestId}`, correlationId && `correlation ${correlationId}`].filter(Boolean).join(" · ");
+  }
+
+  /** The text is lost with the page: it is read again from the start, and one note is enough. */
+  keep() {
+    const kept = this.reply.resumable;
+    if (!kept) sessionStorage.removeItem(KEPT);
+    else if (!sessionStorage.getItem(KEPT)) sessionStorage.setItem(KEPT, JSON.stringify(kept));
   }
 
   show(report) {
@@ -98,10 +109,24 @@ class View {
 function ask(profile, prompt) {
   const asked = { profile, messages: [{ role: "user", content: prompt }] };
   const key = $("key").value || undefined;
-  if ($("over").value !== "websocket") return streamReply(asked, { key, ticket: used() });
+  const over = $("over").value;
+  if (over !== "websocket") return streamReply(asked, { key, ticket: used(), resumable: over === "fetch" });
   // a ticket opens one connection, and all replies on it
   if (!connection?.open) connection = connect({ key, ticket: used() });
   return connection.stream(asked);
+}
+
+/** Go on with the reply that this page streamed before it was reloaded, if there is one. */
+function resumed() {
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  if (kept?.url) stream(resumeReply(kept));
+  else if (kept) {
+    $("over").value = "websocket";
+    // what opens this connection opens the one reply, and no other
+    const own = connect();
+    stream(own.resume(kept)).finally(() => own.close());
+  }
+  return kept !== null;
 }
 
 /** The ticket that the page was opened with; it is good once. */
@@ -111,11 +136,16 @@ function used() {
   return given;
 }
 
-async function send(profile, prompt) {
+function send(profile, prompt) {
   const before = running;
   running = null;
   before?.reply.cancel();
-  const view = (running = new View(ask(profile, prompt)));
+  sessionStorage.removeItem(KEPT);
+  return stream(ask(profile, prompt));
+}
+
+async function stream(reply) {
+  const view = (running = new View(reply));
   $("cancel").disabled = false;
   const timer = setInterval(() => view.draw(), 100);
   try {
@@ -172,7 +202,7 @@ async function start() {
     fill(asked.get("profile"));
   });
   $("cancel").addEventListener("click", () => running?.reply.cancel());
-  if (asked.has("autostart")) $("form").requestSubmit();
+  if (!resumed() && asked.has("autostart")) $("form").requestSubmit();
 }
 
 start().catch(() => badge("failed", "no proxy", "The list of profiles could not be loaded."));
