@@ -155,6 +155,10 @@ async def test_the_rest_of_an_answer_is_not_kept_for_ever(simulator: RunningSimu
     text = upstream(simulator, **LONG) + f'[server]\nslow_client = "{AFTER}s"\n'
     text += profile("big", "sim:none?rate=0&tokens=100000", guard="off") + profile("small", "sim:none?rate=0")
     server = await proxy_with(text, told)
+    for listening in server.sockets:
+        # the kernel would keep all of it for its client, and that is the kernel's affair
+        with socket.fromfd(listening.fileno(), socket.AF_INET, socket.SOCK_STREAM) as own:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     clients = [await not_reading(server, "openai whole", "big")]
     assert (await told.next(15)).status == "completed"
     lines = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 500

@@ -38,7 +38,7 @@ class Attached:
 
     def tick(self, now: float) -> None:
         """For the wheel. Who reads nothing is cut off: the stream goes on, and so may they, from where they were."""
-        if self._patience.gone(self._reply.written, self._reply.waiting, now):
+        if self._patience.gone(*self._reply.taken, now):
             self._over = True
             self._reply.abort()
         if now >= self._beat_at:
