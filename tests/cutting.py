@@ -32,11 +32,15 @@ def plan(seed: int, count: int, most: int, hangs: int = 0) -> list[Cut]:
 
 
 class Cutter:
-    """The relay. Each connection takes the next cut of the plan; one that ends before its cut gives it back."""
+    """The relay. Each connection takes the next cut of the plan; one that ends before its cut gives it back.
 
-    def __init__(self, target: int, cuts: list[Cut]) -> None:
+    The first request that begins with `unanswered` reaches the server, and its answer nobody.
+    """
+
+    def __init__(self, target: int, cuts: list[Cut], unanswered: bytes | None = None) -> None:
         self.target = target
         self.left = list(cuts)
+        self.unanswered = unanswered
         self.made = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,9 +69,10 @@ class Cutter:
         task.add_done_callback(self._tasks.discard)
         cut = self.left.pop(0) if self.left else None
         inner_reader, inner = await asyncio.open_connection("127.0.0.1", self.target)
-        asking = asyncio.create_task(_pipe(reader, inner))
+        unanswered = asyncio.Event()
+        asking = asyncio.create_task(self._ask(reader, inner, unanswered))
         try:
-            if await self._answer(inner_reader, writer, cut) and cut is not None:
+            if await self._answer(inner_reader, writer, cut, unanswered) and cut is not None:
                 self.made += 1
                 inner.transport.abort()
                 if cut.kind == "hang":
@@ -81,11 +86,28 @@ class Cutter:
             for one in (writer, inner):
                 one.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Cut | None) -> bool:
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, unanswered: asyncio.Event) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                # behind a cut nobody takes it any more
+                if writer.transport.is_closing():
+                    continue
+                if self.unanswered is not None and data.startswith(self.unanswered):
+                    self.unanswered = None
+                    unanswered.set()
+                writer.write(data)
+        # the client left, and a server that streams would not notice half of an end
+        writer.transport.abort()
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Cut | None, unanswered: asyncio.Event
+    ) -> bool:
         """Pass the server's bytes on. True where the cut's position was reached."""
         left = cut.after if cut is not None else None
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
+                if unanswered.is_set():
+                    return False
                 if left is not None and len(data) > left:
                     writer.write(data[:left])
                     await writer.drain()
@@ -94,16 +116,6 @@ class Cutter:
                 await writer.drain()
                 left = None if left is None else left - len(data)
         return False
-
-
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            # behind a cut nobody takes it any more
-            if not writer.transport.is_closing():
-                writer.write(data)
-    # the client left, and a server that streams would not notice half of an end
-    writer.transport.abort()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

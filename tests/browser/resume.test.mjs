@@ -130,6 +130,11 @@ test("a position that the proxy leaves out always is an error, not a loop", asyn
   assert.equal(seen.afters.length, 5);
 });
 
+test("as many gaps as positions are no loop", async (t) => {
+  const seen = await serve(t, { gets: [sse(0, 2), sse(1, 3), sse(2, 4), sse(3, 5), sse(4, 6), sse(5)] });
+  assert.deepEqual(await read(stream(seen)), WHOLE);
+});
+
 test("silence counts as a lost connection", async (t) => {
   const seen = await serve(t, { gets: [{ hold: sse(0, 1) }, { hold: "" }, { hold: sse(2, 3, 4, 5) }] });
   assert.deepEqual(await read(stream(seen, { silence: 100 })), WHOLE);

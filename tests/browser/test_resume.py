@@ -37,7 +37,7 @@ async def cut_up(simulator: RunningSimulator, seed: int, most: int, hangs: int =
     port = free_port()
     text = upstream(simulator) + profile("support", MODEL)
     proxy = await proxy_with(f'{text}[server]\nheartbeat = "500ms"\norigins = ["http://127.0.0.1:{port}"]\n')
-    cutter = Cutter(proxy.port, plan(seed, CUTS, most, hangs))
+    cutter = Cutter(proxy.port, plan(seed, CUTS, most, hangs), unanswered=b"POST /api/llm/streams ")
     url = f"http://127.0.0.1:{await cutter.start()}"
     yield {"port": port, "url": url, "create": proxy.url, "cutter": cutter}
     await cutter.stop()
@@ -70,6 +70,8 @@ async def test_nothing_is_lost_and_nothing_comes_twice(
     first = seen["after"] + 1
     dense_behind(seen["seqs"], first, over)
     assert (first > 0) == keeps_text
+    # the answer to the creation was lost too
+    assert (served["cutter"].unanswered is None) == (over == "fetch")
     assert asked(simulator) == 1
     with capsys.disabled():
         before = seen["before"].get("reconnects", 0)
