@@ -22,14 +22,14 @@ from tests.proxies import body_of, profile, upstream
 from tests.servers import Serve
 
 LIVE = 200
-DRAIN = 10.0
-"""Seconds; the short streams generate for three, so that a busy machine has time to spare."""
+DRAIN = 12.0
+"""Seconds; the short streams generate for five, so that a busy machine has time to spare."""
 
 ASKING = 3
 """Clients that ask for quick ones all the time, one behind the other."""
 
 QUICK = "sim:none?tokens=5&rate=50"
-SHORT = "sim:none?tokens=15&rate=5"
+SHORT = "sim:none?tokens=25&rate=5"
 LONG = "sim:none?tokens=100000&rate=5"
 
 NGINX = """
@@ -100,7 +100,37 @@ async def conversation(socket: aiohttp.ClientWebSocketResponse, outcome: Outcome
     return "again" if socket.close_code == 1001 and not acknowledged else f"cut: {socket.close_code}"
 
 
-KINDS: dict[str, Ask] = {"post": over_post, "websocket": over_websocket}
+async def created(http: aiohttp.ClientSession, outcome: Outcome, begun: asyncio.Event) -> None:
+    """A stream that can be resumed, whose client loses its connection after every fifteenth event, and comes back."""
+    async with http.post("/api/llm/streams", json=body_of("sse", outcome.name)) as answer:
+        if answer.status != 201:
+            outcome.end = f"status {answer.status}"
+            return
+        url = (await answer.json())["url"]
+    last = -1
+    while outcome.end == "cut":
+        async with http.get(url, headers={"Last-Event-ID": str(last)}) as answer:
+            if answer.status != 200:
+                outcome.end = f"status {answer.status}"
+                return
+            async for line in answer.content:
+                if line.startswith(b"id: "):
+                    seq = int(line[4:])
+                    assert seq == last + 1, "lost or repeated"
+                    last = seq
+                elif line.startswith(b"data: "):
+                    said = json.loads(line[6:])
+                    if said["type"] == "token":
+                        outcome.text += said["content"]
+                        begun.set()
+                        if last % 15 == 14:
+                            answer.close()
+                            break
+                    else:
+                        outcome.end = "whole" if said["type"] == "stop" else said["code"]
+
+
+KINDS: dict[str, Ask] = {"post": over_post, "websocket": over_websocket, "created": created}
 """How a stream is asked for and read to its end; another way needs a line here."""
 
 
@@ -219,6 +249,7 @@ async def test_a_rolling_restart_under_load(simulator: RunningSimulator, tmp_pat
         ("long", "server_draining"),
         ("quick", "whole"),
     }
+    assert {kind for _, kind, _ in ends} == set(KINDS)
     # nothing of them is missing, and nothing came twice
     texts = {one.text for one in clients.outcomes if one.name == "short"}
     assert len(texts) == 1

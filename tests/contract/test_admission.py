@@ -25,7 +25,8 @@ LONG = {"first_token_timeout": "60s", "idle_timeout": "60s", "inactivity_timeout
 
 def config(simulator: RunningSimulator, server: str = "", **key: Any) -> str:
     text = upstream(simulator, **LONG) + "".join(profile(name, model) for name, model in MODELS.items())
-    text += f"[server]\n{server}\n"
+    # what can be resumed keeps its slot without its client: see test_streams.py
+    text += f'[server]\nresume_window = "0s"\n{server}\n'
     if key:
         more = "".join(f"{name} = {json.dumps(value)}\n" for name, value in key.items())
         text += f'[[server.keys]]\nname = "web"\nsha256 = "{digest_of("key")}"\n{more}'

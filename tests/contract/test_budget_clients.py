@@ -156,7 +156,8 @@ def test_one_that_is_left_in_the_middle_makes_room_for_the_next(simulated: Runni
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 def test_many_wait_for_one_pause_and_leave_one_after_the_other(simulated: RunningSimulator, kind: str) -> None:
-    driver = Driver(kind, simulated, max_tries=1)
+    # who is not woken waits for a minute, and longer than its thread is waited for
+    driver = Driver(kind, simulated, max_tries=1, first_token_timeout=0)
     refuse(driver, 1)
     paused_until = simulated.simulator.seen[0].opened + 1
     if driver.loop is not None:

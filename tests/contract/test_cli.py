@@ -287,6 +287,10 @@ def test_a_new_key_is_shown_once_and_its_hash_opens(tmp_path: Path) -> None:
     assert len(key) >= 43
     entry = tomllib.loads(toml)["server"]["keys"][0]
     assert entry == {"name": "web", "sha256": sha256(key.encode()).hexdigest(), "profiles": ["p"]}
+    limited = streamweir("keys", "new", "web", "--rate", "60/min", "--concurrent", "20").stdout
+    found = tomllib.loads(limited.partition("\n")[2])["server"]["keys"][0]
+    assert (found["rate"], found["concurrent"]) == ("60/min", 20)
+    streamweir("keys", "new", "web", "--rate", "60", code=3)
     again = json.loads(streamweir("keys", "new", "web", "--json").stdout)
     assert again["key"] != key
     assert again["sha256"] == sha256(again["key"].encode()).hexdigest()

@@ -91,8 +91,9 @@ async def test_what_is_documented_is_what_is_given_and_what_happened(simulator: 
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         given[name] = (family.type, labels)
     shown = documented()
-    # these have no sample here: no upstream told of a budget, and no guard found anything
+    # these have no sample here: no upstream told of a budget, there are no keys, and no guard found anything
     for name in (
+        "streamweir_key_live_streams",
         "streamweir_upstream_budget_used",
         "streamweir_upstream_budget_allowed",
         "streamweir_guard_findings_total",

@@ -11,10 +11,11 @@ import pytest
 from streamweir.faces.browser_ws import SUBPROTOCOL
 from streamweir.server.keys import digest_of
 from streamweir.server.life import Server
+from streamweir.server.resumable import Resumable
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS, tokens_of
 from streamweir.wire.sse import SseDecoder
-from tests.proxies import HELLO, Told, body_of, profile, proxy_with, upstream
+from tests.proxies import HELLO, Downstream, Told, body_of, profile, proxy_with, upstream
 
 pytestmark = pytest.mark.usefixtures("cleared")
 
@@ -279,7 +280,7 @@ async def test_nobody_listens_and_the_log_is_full(simulator: RunningSimulator) -
     server = await proxy_with(config(simulator, more="[live]\nlimit = 1048576\n"))
     async with aiohttp.ClientSession(server.url) as http:
         url = await create(http, "huge")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not server.shared.kept.logs.full:
                 await asyncio.sleep(0.02)
         seen = simulator.simulator.seen[0]
@@ -523,3 +524,90 @@ async def test_a_drain_lets_clients_come_back_and_says_what_they_need(
     assert [one["seq"] for one in got] == list(range(len(got)))
     assert got[-1]["resume"] == {"streamId": ack["streamId"], "after": got[-1]["seq"]}
     assert (await socket.receive(timeout=5)).data == 1001
+
+
+# -- admission, and clients that do not read -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", ["sse", "ws", "ai-sdk"])
+async def test_a_stream_keeps_its_slot_until_its_end_whoever_reads_it(simulator: RunningSimulator, wire: str) -> None:
+    limits = 'resume_window = "500ms"\nmax_streams = 1\nqueue = 1\nqueue_wait = "5s"'
+    server = await proxy_with(config(simulator, limits))
+    async with aiohttp.ClientSession(server.url) as http:
+        if wire == "ws":
+            socket = await opened(http)
+            await ask(socket, "stall")
+            waiting = await opened(http)
+            await waiting.send_json({"type": "init", "payload": body_of("websocket", "p")})
+            await asyncio.sleep(0.1)
+            assert (server.shared.slots.admission.live, server.shared.slots.admission.queued) == (1, 1)
+            await socket.close()
+            # the window of the first runs out, and the second gets its slot
+            assert (await waiting.receive_json(timeout=5))["type"] == "handshake_ack"
+            assert (await messages(waiting))[-1]["type"] == "complete"
+        else:
+            path = "/api/chat" if wire == "ai-sdk" else "/api/llm/streams"
+            body = body_of("ai-sdk", "stall") if wire == "ai-sdk" else wanted("stall")
+            async with http.post(path, json=body) as answer:
+                if wire == "sse":
+                    url = (await answer.json())["url"]
+                    await read(http, url, most=2)
+                else:
+                    await answer.content.readany()
+            async with http.post("/api/llm/stream", json=wanted("p")) as answer:
+                assert b'"type":"stop"' in await answer.read()
+        async with asyncio.timeout(5):
+            while server.shared.slots.admission.live:
+                await asyncio.sleep(0.01)
+    await server.stop()
+
+
+@pytest.mark.parametrize("wire", ["sse", "ws"])
+async def test_who_does_not_read_is_cut_off_and_may_come_back(
+    simulator: RunningSimulator, told: Told, wire: str
+) -> None:
+    text = config(simulator, 'resume_window = "20s"\nslow_client = "500ms"')
+    server = await proxy_with(
+        text.replace(
+            'model = "sim:none?rate=0&tokens=400000"\n', 'model = "sim:none?rate=0&tokens=400000"\nguard = "off"\n'
+        ),
+        told,
+    )
+    async with aiohttp.ClientSession(server.url, read_bufsize=1024) as http:
+        if wire == "ws":
+            mute = await Downstream.ask(server, "websocket", "huge", limit=1024)
+            mute.writer.transport.pause_reading()
+            stream = await until_made(server)
+        else:
+            url = await create(http, "huge")
+            stream = await until_made(server)
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+            mute = Downstream(reader, writer)
+            writer.transport.pause_reading()
+            writer.write(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            while not stream.abandoned:
+                await asyncio.sleep(0.02)
+        assert not told.reports, "the stream goes on"
+        if wire == "sse":
+            first = stream.log.first - 1
+            events = await read(http, url, first)
+            assert [seq for seq, _ in events] == list(range(first + 1, first + 1 + len(events)))
+            assert events[-1][1]["type"] == "stop"
+            # a reader that moves is never dropped, nor told
+            assert (await told.next(5)).status == "completed"
+        else:
+            mute.writer.transport.resume_reading()
+            data = b""
+            async with asyncio.timeout(20):
+                while b'"code":"slow_client"' not in data:
+                    data = data[-100:] + await mute.reader.read(65536)
+        mute.leave()
+    await server.stop()
+
+
+async def until_made(server: Server) -> Resumable:
+    async with asyncio.timeout(5):
+        while not len(server.shared.kept.streams):
+            await asyncio.sleep(0.01)
+    return server.shared.kept.streams.all()[0]

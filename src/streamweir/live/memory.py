@@ -19,10 +19,11 @@ TIGHT: Final = 64 * 1024
 class MemoryLogs:
     """Counts what its logs keep. Over the bound new streams are refused, and those that run keep less."""
 
-    __slots__ = ("_limit", "size")
+    __slots__ = ("_limit", "_tight", "size")
 
-    def __init__(self, limit: int = ALL) -> None:
+    def __init__(self, limit: int = ALL, tight: int = TIGHT) -> None:
         self._limit = limit
+        self._tight = tight
         self.size = 0
 
     @property
@@ -33,7 +34,7 @@ class MemoryLogs:
     @property
     def each(self) -> int:
         """Bytes that one log may keep now."""
-        return TIGHT if self.full else min(EACH, self._limit)
+        return self._tight if self.full else min(EACH, self._limit)
 
     def append(self, log: Log, append: Append, now: float) -> int:
         """Keep entries; the next position. Raises LogError."""
@@ -47,6 +48,11 @@ class MemoryLogs:
         before = log.size
         log.trim(upto, self.each)
         self.size += log.size - before
+
+    def crowded(self, log: Log) -> bool:
+        """Forget what was read of a log that is too large. Whether it still is: its producer must wait."""
+        self.trim(log, log.read_upto)
+        return log.size > self.each
 
     def forget(self, log: Log) -> None:
         """The log is gone."""

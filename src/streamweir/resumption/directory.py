@@ -66,6 +66,19 @@ class Directory(Generic[S]):
         if stream.chat is not None:
             self._chats[stream.owner, stream.chat] = stream
 
+    def create(self, stream: S, key: str, digest: bytes, now: float) -> Made:
+        """Keep a stream, unless this request has made one before; what it has made. Raises Reused.
+
+        `key` is the stream's id where the request has none. The message itself may come twice: whoever sent it is told
+        the same again, and knows by the id whether it is the one to produce.
+        """
+        made = self.made(stream.owner, key, digest, now)
+        if made is None:
+            made = Made(digest, stream.id, stream.capability, now)
+            self.keep(stream)
+            self.remember(stream.owner, key, made)
+        return made
+
     def forget(self, stream: S) -> None:
         """A stream's window is over."""
         self._streams.pop(stream.id, None)

@@ -1,12 +1,13 @@
 """The log of one stream: what was released, by position, with its end. Pure; a store keeps many of them.
 
-    epoch = log.take_over(now)                      # a producer begins, or goes on in the place of one that is gone
+    epoch = log.take_over(now)                      # a producer begins, or ends what one that is gone has begun
     log.append(Append(epoch, 0, (b"…",)), now)      # before anything of it is sent
     log.read(after=-1)                              # everything from there on
     log.append(Append(epoch, 7, (b"…",), last=True), now)
 
 Whatever happens between a producer and its log, positions stay dense: an entry that is there already is passed over,
-one that would leave a hole is refused, and a producer whose place was taken is refused for ever.
+one that would leave a hole is refused, and a producer whose place was taken is refused for ever. Every time is the
+store's own: nobody else's clock decides who may produce, or what is forgotten.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from typing import Final
 
 import msgspec
 
-LEASE: Final = 15.0
-"""Seconds without a word of its producer after which a stream may be taken over; a producer says something every 5."""
+from streamweir.resumption.entries import Entries
 
-OVERHEAD: Final = 48
-"""Bytes that an entry takes beside its own: what Python needs for it."""
+LEASE: Final = 15.0
+"""Seconds without a word of its producer after which a stream may be taken over. The producer's side: lease.py."""
 
 
 class LogError(Exception):
@@ -48,7 +48,10 @@ class Trimmed(LogError):
 
 
 class Append(msgspec.Struct, frozen=True):
-    """Entries from position `first` on, by the producer of `epoch`. `last`: the last of them ends the stream."""
+    """Entries from position `first` on, by the producer of `epoch`. `last`: the last of them ends the stream.
+
+    One without entries says that its producer lives.
+    """
 
     epoch: int
     first: int
@@ -57,43 +60,51 @@ class Append(msgspec.Struct, frozen=True):
 
 
 class Log:
-    """See the module's docstring. `size` is in bytes, of what is kept."""
+    """See the module's docstring."""
 
-    __slots__ = ("_entries", "_first", "ended", "epoch", "heard_at", "size")
+    __slots__ = ("_entries", "cancelled", "ended", "epoch", "heard_at", "read_at", "read_upto")
 
     def __init__(self) -> None:
-        self._entries: list[bytes] = []
-        self._first = 0
+        self._entries = Entries()
         self.epoch = 0
         self.heard_at = float("-inf")
-        self.size = 0
+        self.read_at = float("-inf")
+        self.read_upto = -1
+        self.cancelled = False
         self.ended = False
 
     @property
     def next(self) -> int:
         """The position of the next entry: one more than the last one's."""
-        return self._first + len(self._entries)
+        return self._entries.next
 
     @property
     def first(self) -> int:
         """The position of the first entry that is kept."""
-        return self._first
+        return self._entries.first
+
+    @property
+    def size(self) -> int:
+        """Bytes that the entries take."""
+        return self._entries.size
+
+    def silent(self, now: float) -> bool:
+        """Whether the stream has not ended and its producer is not heard of: somebody must take over, and end it."""
+        return not self.ended and now - self.heard_at >= LEASE
 
     def take_over(self, now: float) -> int:
-        """Begin to produce; the epoch of whoever does. Raises Held where somebody is at it, Closed behind the end."""
+        """Begin to produce; the epoch of whoever does. Raises Held where somebody is at it, Closed behind the end.
+
+        A stream that had a producer cannot go on where that one stopped: what is appended then is its end.
+        """
         if self.ended:
             raise Closed
-        if now - self.heard_at < LEASE:
+        if not self.silent(now):
             raise Held
         self.epoch += 1
         self.heard_at = now
+        self.read_at = max(self.read_at, now)
         return self.epoch
-
-    def beat(self, epoch: int, now: float) -> None:
-        """The producer lives, though it has nothing to say. Raises Fenced."""
-        if epoch != self.epoch:
-            raise Fenced
-        self.heard_at = now
 
     def append(self, append: Append, now: float) -> int:
         """Keep entries; the next position. Entries that are there already are passed over. Raises LogError."""
@@ -107,29 +118,37 @@ class Log:
             if new:
                 raise Closed
             return self.next
-        self._entries += new
-        self.size += sum(map(len, new)) + OVERHEAD * len(new)
+        self._entries.add(new)
         self.ended = append.last
         return self.next
 
     def read(self, after: int, most: int = 1 << 62) -> Sequence[bytes]:
-        """The entries behind a position, at least one where there is one, up to about `most` bytes. Raises Trimmed."""
-        start = after + 1 - self._first
-        if start < 0:
+        """Entries behind a position, up to about `most` bytes; none where there are none. Raises Trimmed."""
+        if after + 1 < self.first:
             raise Trimmed
-        if most > self.size:
-            return self._entries[start:]
-        stop, size = start, 0
-        while stop < len(self._entries) and size < most:
-            size += len(self._entries[stop])
-            stop += 1
-        return self._entries[start:stop]
+        return self._entries.read(after + 1, most)
+
+    def attend(self, after: int, now: float) -> None:
+        """Somebody reads the stream, and was sent everything up to `after`."""
+        self.read_at = now
+        self.read_upto = max(self.read_upto, min(after, self.next - 1))
+
+    def unattended(self, now: float, window: float) -> bool:
+        """Whether nobody has read the stream for the window, nor has it begun in it."""
+        return now - self.read_at >= window
+
+    def cancel(self) -> None:
+        """Nobody wants the rest of the stream: its producer is told with the next answer, and ends it."""
+        self.cancelled = True
+
+    def unwanted(self, now: float, window: float) -> bool:
+        """Whether its producer should end the stream: it was cancelled, or nobody has come for the window."""
+        return self.cancelled or self.unattended(now, window)
+
+    def over(self, now: float, window: float) -> bool:
+        """Whether the log may be forgotten: the stream has ended, and nobody came for it for the window."""
+        return self.ended and self.unattended(now, window) and now - self.heard_at >= window
 
     def trim(self, upto: int, limit: int) -> None:
-        """Forget entries up to a position, oldest first, until the log takes at most `limit` bytes."""
-        count = 0
-        while count < len(self._entries) and self._first + count <= upto and self.size > limit:
-            self.size -= len(self._entries[count]) + OVERHEAD
-            count += 1
-        del self._entries[:count]
-        self._first += count
+        """Forget entries up to a position, oldest first, until the log takes at most `limit` bytes, or about that."""
+        self._entries.trim(upto, limit)

@@ -11,33 +11,51 @@ from streamweir.resumption.log import Append
 class Producer:
     """Gives entries their positions, and keeps them until the log says that it has them.
 
-    Nothing is sent to a reader before `acknowledged`: what a client has seen is in the log, whoever dies then.
+    Nothing is sent to a reader that is not `logged`: what a client has seen is in the log, whoever dies then. A message
+    to the log may be lost, come late or twice; what is sent `again` does no harm where it came.
     """
 
-    __slots__ = ("_waiting", "epoch", "next")
+    __slots__ = ("_waiting", "crowded", "epoch", "logged", "next")
 
     def __init__(self, epoch: int, next: int = 0) -> None:
+        """`next`: where the log was when it gave the epoch."""
         self.epoch = epoch
         self.next = next
+        self.logged = next
+        """The log has every entry before this position."""
+        self.crowded = False
+        """The log is full of what nobody has read: the upstream must wait."""
         self._waiting: deque[Append] = deque()
 
     def offer(self, entries: Sequence[bytes], *, last: bool = False) -> Append:
-        """The append for new entries."""
+        """The append for new entries. Raises ValueError for an end without a record of it."""
+        if last and not entries:
+            raise ValueError("a stream ends with an entry that says how it ended")
         append = Append(self.epoch, self.next, entries, last)
         self.next += len(entries)
         self._waiting.append(append)
         return append
 
-    def acknowledged(self, next: int) -> None:
-        """The log has everything before that position."""
+    def acknowledged(self, next: int, *, crowded: bool = False) -> None:
+        """The log has everything before that position. Answers may come in any order: an old one says nothing new."""
+        if next >= self.logged:
+            self.logged, self.crowded = next, crowded
         waiting = self._waiting
         while waiting and waiting[0].first + len(waiting[0].entries) <= next:
             waiting.popleft()
 
     @property
     def unacknowledged(self) -> Sequence[Append]:
-        """What must be sent again where no answer came, in order."""
+        """What the log is not known to have, in order."""
         return tuple(self._waiting)
+
+    def again(self) -> Append:
+        """What to send where no answer came: all that is unacknowledged, or at least that the producer lives."""
+        waiting = self._waiting
+        if not waiting:
+            return Append(self.epoch, self.next, ())
+        entries = [entry for append in waiting for entry in append.entries]
+        return Append(self.epoch, waiting[0].first, entries, waiting[-1].last)
 
 
 class Reader:

@@ -83,6 +83,11 @@ class Admission:
         """How many wait."""
         return len(self._queue)
 
+    @property
+    def full(self) -> bool:
+        """Whether all may be live that may, and all wait that may."""
+        return self.live >= self.limits.max_streams and len(self._queue) >= self.limits.queue
+
     def enter(self, name: str | None, now: float) -> Place:
         """A place for a stream of that key, live or waiting. Raises Refused. Every place must `leave`."""
         try:
@@ -145,7 +150,7 @@ class Admission:
                     raise Refused("key_rate_limited", asked[len(asked) - count] + seconds - now)
             if limits.concurrent is not None and self._held[name] >= limits.concurrent:
                 raise Refused("too_many_streams")
-        if self.live >= self.limits.max_streams and len(self._queue) >= self.limits.queue:
+        if self.full:
             raise Refused("server_full")
 
     def _limits_of(self, name: str) -> KeyLimits:

@@ -38,7 +38,7 @@ class Attached:
 
     def tick(self, now: float) -> None:
         """For the wheel. Who reads nothing is cut off: the stream goes on, and so may they, from where they were."""
-        if self._patience.gone(self._reply.written, self._reply.waiting, now):
+        if self._patience.gone(*self._reply.taken, now):
             self._over = True
             self._reply.abort()
         if now >= self._beat_at:
@@ -72,8 +72,9 @@ class Attached:
     async def run(self) -> None:
         """Until the end, or until the client leaves, which cancels this."""
         while not self._over:
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
+            if not self.stuck:
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
             if self.stuck and not self._over:
                 await self._reply.drained()
                 self.stuck = False

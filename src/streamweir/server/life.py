@@ -9,7 +9,7 @@ import os
 import signal
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -96,6 +96,11 @@ class Server:
             self.port = self._accepting.sockets[0].getsockname()[1]
         self._listener = listener
         self.shared.lag.start()
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """Where it listens."""
+        return tuple(self._accepting.sockets) if self._accepting is not None else ()
 
     @property
     def connections(self) -> int:

@@ -7,7 +7,6 @@ than that of an idle connection, and none for an answer that is not taken.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from typing import Final, cast
@@ -29,10 +28,6 @@ MESSAGE_WITHIN: Final = 30.0
 
 MAX_CONNECTIONS: Final = 20_000
 """Open at a time, 0.3 GB of them where all are idle. One more takes the place of the one that is idle longest."""
-
-SEND_BUFFER: Final = 128 * 1024
-"""Bytes that the kernel keeps for a client (Linux takes twice that, its own records included). Without it a client
-that does not read holds 4 MB, and a third of them must be taken before we see that anything was."""
 
 LATE: Final = (
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -100,7 +95,7 @@ class Inbound(asyncio.Protocol):
             return
         if self._patience is None:
             self._patience = Patience(slow_client)
-        if self._patience.gone(0, waiting, now):
+        if self._patience.gone(-waiting, waiting, now):
             transport.abort()
 
     def leave(self) -> None:
@@ -112,9 +107,6 @@ class Inbound(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        own: socket.socket | None = transport.get_extra_info("socket")
-        if own is not None:
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._handler.connection_made(transport)
         self._listener.came(self)
 

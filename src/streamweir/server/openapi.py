@@ -18,11 +18,12 @@ REFUSALS: Final = {
     "401": "no key or ticket, or one that is not known",
     "403": "the key may not use the profile, or the page's origin may not ask",
     "404": "no such profile",
+    "408": "the body did not come in time",
     "413": "the body is too large",
     "422": "the prompt does not fit the context window",
-    "429": "the upstream's request budget is used up; Retry-After says for how long",
+    "429": "the key's rate or streams, or the upstream's request budget, are used up; Retry-After says for how long",
     "502": "the upstream refused, or its credentials failed",
-    "503": "the profile is not usable, or the server is full or draining (server_draining)",
+    "503": "the profile is not usable, or the server is full or draining; Retry-After where waiting helps",
     "504": "the upstream did not answer in time",
 }
 
@@ -75,6 +76,7 @@ def openapi_document() -> dict[str, Any]:
             },
             "headers": {
                 "X-Request-Id": {"schema": TEXT, "description": "the request's own id, or a new one"},
+                "Retry-After": {"schema": COUNT, "description": "seconds after which the same may be taken"},
                 "ININ-Correlation-Id": {"schema": TEXT, "description": "the upstream's name for the stream"},
             },
         },
@@ -182,6 +184,8 @@ def _answers(content: dict[str, Any], status: str, refusal: str | None) -> dict[
     if refusal is not None:
         for refused, why in REFUSALS.items():
             answers[refused] = {"description": why, "content": _json_of(refusal)}
+            if refused in ("429", "503"):
+                answers[refused]["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     return answers
 
 

@@ -15,6 +15,7 @@ from streamweir.server.patience import Patience
 from streamweir.server.reply import HIGH_WATER
 from streamweir.server.resumable import Resumable
 from streamweir.server.shared import SHARED
+from streamweir.server.unsent import taken_of
 
 LOOK: Final = 0.05
 """Seconds between looks at a client that reads too slowly."""
@@ -52,15 +53,14 @@ class Outgoing:
     def tick(self, now: float) -> None:
         """Beat, or see whether the client has read enough; drop one that reads nothing."""
         if self.stuck or self._dropped:
-            transport = self._request.transport
-            waiting = transport.get_write_buffer_size() if transport is not None else 0
+            taken, waiting = taken_of(self._request.transport, self._written)
             if self.stuck and waiting <= HIGH_WATER:
                 self.stuck = False
                 self.wake()
                 if self.stream is not None:
                     self.stream.settle()
             self._dropped = self._dropped and waiting > 0
-            if self._patience.gone(self._written, waiting, now):
+            if self._patience.gone(taken, waiting, now):
                 self._drop()
         elif now >= self._beat_at:
             self._beat_at = now + self._every
@@ -73,12 +73,15 @@ class Outgoing:
             if self._request.transport is not None:
                 self._request.transport.abort()
             return
-        self._dropped, self.stuck = True, False
+        self._dropped = True
         if self._window:
             self.leave()
             self.write(browser_ws.refusal("slow_client", SENTENCES["slow_client"]))
-        else:
-            stream.end("slow_client")
+            return
+        stream.end("slow_client")
+        while self.stream is stream:
+            self.stuck = False
+            self.wake()
 
     # -- for the stream --------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ LOOK: Final = 0.5
 class Patience:
     """Runs out where nothing of what waits for a client is taken for `after` seconds; one that moves has all the time.
 
-    Seen are bytes in our own memory: what the kernels hold for the client looks taken.
+    It begins where something waits in our own memory; what the kernel keeps for the client is not taken yet, where the
+    system says how much that is.
     """
 
     __slots__ = ("_after", "_since", "_taken")
@@ -26,9 +27,8 @@ class Patience:
         """Whether something waited at the last look."""
         return self._since is not None
 
-    def gone(self, written: int, waiting: int, now: float) -> bool:
-        """A look: of `written` bytes so far `waiting` are not taken. True: it has run out, and begins anew."""
-        taken = written - waiting
+    def gone(self, taken: int, waiting: int, now: float) -> bool:
+        """A look: `taken` bytes so far, and so many that wait. True: it has run out, and begins anew."""
         if not waiting:
             self._since, self._taken = None, taken
         elif self._since is None or taken > self._taken:

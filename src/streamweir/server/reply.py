@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from streamweir.server.unsent import taken_of
+
 HIGH_WATER = 64 * 1024
 """Bytes that may wait for a client that reads slowly; beyond it the upstream is no longer read."""
 
@@ -76,9 +78,9 @@ class StreamReply(web.StreamResponse):
         self._transport.write(data)
 
     @property
-    def waiting(self) -> int:
-        """Bytes that the client has not taken from us."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+    def taken(self) -> tuple[int, int]:
+        """Bytes that the client has taken, and those that wait for it in our memory."""
+        return taken_of(self._transport, self.written)
 
     def abort(self) -> None:
         """Cut the connection: what was sent must not look ended."""

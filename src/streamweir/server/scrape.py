@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from streamweir.server.census import PHASES
 from streamweir.server.lag import BOUNDS
+from streamweir.server.slots import REFUSALS
 
 if TYPE_CHECKING:
     from streamweir.server.shared import Shared
@@ -41,6 +42,20 @@ def of_streams(shared: Shared) -> Iterable[Metric]:
     yield GaugeMetricFamily("streamweir_websockets", "Open WebSocket connections.", len(census.sockets))
     yield GaugeMetricFamily("streamweir_draining", "Whether the server drains.", int(census.draining))
     yield GaugeMetricFamily("streamweir_tickets_open", "Tickets that were given and not used.", len(shared.tickets))
+
+
+def of_admission(shared: Shared) -> Iterable[Metric]:
+    """Who waits for a slot, who has one, and who got none."""
+    admission = shared.slots.admission
+    yield GaugeMetricFamily("streamweir_queue_length", "Requests that wait for a slot.", admission.queued)
+    keys = GaugeMetricFamily("streamweir_key_live_streams", "Live streams of each API key.", labels=["key"])
+    for name in admission.limits.keys:
+        keys.add_metric([name], admission.live_of[name])
+    yield keys
+    refused = CounterMetricFamily("streamweir_admission_refusals", "Streams that got no slot.", labels=["code"])
+    for code in REFUSALS:
+        refused.add_metric([code], admission.refused[code])
+    yield refused
 
 
 def of_kept(shared: Shared) -> Iterable[Metric]:
@@ -93,5 +108,11 @@ def of_process(shared: Shared) -> Iterable[Metric]:
     )
 
 
-SOURCES: Final[tuple[Callable[[Shared], Iterable[Metric]], ...]] = (of_streams, of_kept, of_upstreams, of_process)
+SOURCES: Final[tuple[Callable[[Shared], Iterable[Metric]], ...]] = (
+    of_streams,
+    of_admission,
+    of_kept,
+    of_upstreams,
+    of_process,
+)
 """What else can be read at a scrape is a function here."""

@@ -29,6 +29,11 @@ class Slots:
         self._wait = wait
         self._waiting: dict[Place, asyncio.Future[bool]] = {}
 
+    @property
+    def full(self) -> bool:
+        """Whether a request would find no place, not even one to wait in."""
+        return self.admission.full
+
     def change(self, limits: Limits, wait: float) -> None:
         """Other limits from now on; who has a slot keeps it."""
         self._wait = wait

@@ -70,7 +70,7 @@ class Downstream:
 
     def tick(self, now: float) -> None:
         """Begin the answer though nothing is known, or say that we are still here; drop who does not read."""
-        if self._open and self._patience.gone(self._reply.written, self._reply.waiting, now):
+        if self._open and self._patience.gone(*self._reply.taken, now):
             self._drop()
         if now < self._beat_at:
             return
