@@ -5,12 +5,11 @@ import contextlib
 import json
 from typing import Any
 
-from aiohttp import web
-
 from streamweir.config import load_text
 from streamweir.faces.browser_ws import SUBPROTOCOL
 from streamweir.report import Report
 from streamweir.server.life import Server
+from streamweir.server.shared import Asked
 from streamweir.simulator.app import RunningSimulator
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -96,7 +95,7 @@ class Told:
         self.reports: list[Report] = []
         self.news = asyncio.Event()
 
-    def __call__(self, report: Report, request: web.Request) -> None:
+    def __call__(self, report: Report, asked: Asked) -> None:
         self.reports.append(report)
         self.news.set()
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from streamweir.faces.browser_ws import SUBPROTOCOL
 from streamweir.server.keys import digest_of
@@ -460,6 +462,35 @@ async def test_a_chat_is_cancelled_by_its_id(http: aiohttp.ClientSession, told: 
     assert (await told.next(1)).cancelled_by == "client"
     async with http.delete("/api/chat/other/stream") as answer:
         assert answer.status == 204
+
+
+async def test_a_chat_that_is_asked_twice_before_it_answers_is_generated_once(told: Told) -> None:
+    asked = 0
+
+    async def late(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(1.5)
+        chunk = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}]}
+        return web.Response(text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", content_type="text/event-stream")
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", late)
+    async with TestServer(app) as behind:
+        text = f'[upstreams.sim]\ndialect = "openai"\nbase_url = "http://127.0.0.1:{behind.port}/v1"\n'
+        server = await proxy_with(text + profile("late", "m"), told)
+        async with aiohttp.ClientSession(server.url) as http:
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.3), http.post("/api/chat", json=body_of("ai-sdk", "late")):
+                        pass
+            for count in (1, 2):
+                # behind its end it is another question
+                async with http.post("/api/chat", json=body_of("ai-sdk", "late")) as answer:
+                    assert (await answer.read()).endswith(b"data: [DONE]\n\n")
+                assert asked == count
+        assert [report.status for report in told.reports] == ["completed", "completed"]
+        await server.stop()
 
 
 async def test_a_new_message_cancels_a_reply_that_nobody_reads(http: aiohttp.ClientSession, told: Told) -> None:

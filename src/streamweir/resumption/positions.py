@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
 from streamweir.resumption.log import Append
@@ -25,7 +24,7 @@ class Producer:
         """The log has every entry before this position."""
         self.crowded = False
         """The log is full of what nobody has read: the upstream must wait."""
-        self._waiting: deque[Append] = deque()
+        self._waiting: list[Append] = []
 
     def offer(self, entries: Sequence[bytes], *, last: bool = False) -> Append:
         """The append for new entries. Raises ValueError for an end without a record of it."""
@@ -42,7 +41,7 @@ class Producer:
             self.logged, self.crowded = next, crowded
         waiting = self._waiting
         while waiting and waiting[0].first + len(waiting[0].entries) <= next:
-            waiting.popleft()
+            del waiting[0]
 
     @property
     def unacknowledged(self) -> Sequence[Append]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
+from hashlib import sha256
 
 from aiohttp import web
 
+from streamweir.client.opening import Opening
 from streamweir.faces import ai_sdk_request
 from streamweir.faces.ai_sdk import HEADERS, AiSdk
 from streamweir.server.attached import attach
 from streamweir.server.kept import new_capability
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, opening_of, request_id_of, who_of
+from streamweir.server.shared import SHARED, TOLD, opening_of, request_id_of, who_of
 from streamweir.server.stream_routes import checked, position_of
 from streamweir.server.streams import id_headers, stream
 
@@ -21,34 +22,20 @@ from streamweir.server.streams import id_headers, stream
 async def chat(request: web.Request) -> web.StreamResponse:
     """`POST /api/chat`: the AI SDK's UI message stream. One that names its chat goes on without its client."""
     shared = request.app[SHARED]
-    asked = ai_sdk_request.read_request(await request.read())
-    opening = await opening_of(request, asked.wanted, withdraw=False)
-    message_id = asked.continues or f"msg-{request_id_of(request)}"
-    if asked.chat is None or not shared.serving.resume_window:
-        return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
-    shared.kept.check()
-    who = who_of(request)
-    before = shared.kept.streams.of_chat(who.name, asked.chat)
-    if before is not None and before.abandoned:
-        # a chat has one reply at a time: what nobody reads any more was stopped
-        before.end("client_gone")
-    place = await shared.slots.take(who)
-    frames = AiSdk(message_id=message_id, numbered=True).frames
-    kept = Resumable(
-        request,
-        opening,
-        frames,
-        id=str(uuid.uuid4()),
-        owner=who.name,
-        capability=new_capability(),
-        wire="ai-sdk",
-        place=place,
-        chat=asked.chat,
-    )
+    body = await request.read()
+    asked = ai_sdk_request.read_request(body)
+    digest = sha256(body).digest()
+    kept = _same(request, asked, digest)
+    if kept is None:
+        opening = await opening_of(request, asked.wanted, withdraw=False)
+        message_id = asked.continues or f"msg-{request_id_of(request)}"
+        if asked.chat is None or not shared.serving.resume_window:
+            return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
+        kept = await _make(request, opening, asked.chat, AiSdk(message_id=message_id, numbered=True))
+        kept.digest = digest
     headers = dict(HEADERS)
-    commit_at = opening.called_at + shared.serving.commit_after
     try:
-        opened, _ = await asyncio.wait([kept.opened], timeout=max(0.0, commit_at - time.monotonic()))
+        opened, _ = await asyncio.wait([kept.opened], timeout=shared.serving.commit_after)
     except asyncio.CancelledError:
         kept.abandon()
         raise
@@ -56,9 +43,38 @@ async def chat(request: web.Request) -> web.StreamResponse:
         latest = kept.opened.result()
         if latest.error is not None:
             kept.forget()
+            request[TOLD] = True
             raise latest.error
         headers |= id_headers(latest)
     return await attach(request, kept, -1, headers=headers)
+
+
+def _same(request: web.Request, asked: ai_sdk_request.Asked, digest: bytes) -> Resumable | None:
+    """What the same request made of which nobody was sent anything: browsers send some again by themselves."""
+    if asked.chat is None:
+        return None
+    before = request.app[SHARED].kept.streams.of_chat(who_of(request).name, asked.chat)
+    return before if before is not None and before.digest == digest and before.unread and not before.over else None
+
+
+async def _make(request: web.Request, opening: Opening, chat: str, face: AiSdk) -> Resumable:
+    shared, who = request.app[SHARED], who_of(request)
+    shared.kept.check()
+    before = shared.kept.streams.of_chat(who.name, chat)
+    if before is not None and before.abandoned:
+        # a chat has one reply at a time: what nobody reads any more was stopped
+        before.end("client_gone")
+    return Resumable(
+        request,
+        opening,
+        face.frames,
+        id=str(uuid.uuid4()),
+        owner=who.name,
+        capability=new_capability(),
+        wire="ai-sdk",
+        place=await shared.slots.take(who),
+        chat=chat,
+    )
 
 
 async def chat_again(request: web.Request) -> web.StreamResponse:

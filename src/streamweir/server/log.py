@@ -15,7 +15,7 @@ from aiohttp import web
 from streamweir.faces import public_report
 from streamweir.faces.problems import Problem
 from streamweir.report import Report, Status
-from streamweir.server.shared import printable, request_id_of, seen_of, who_of
+from streamweir.server.shared import Asked, asked_of, request_id_of
 from streamweir.stages.report import rfc3339
 
 LEVELS: Final[dict[Status, str]] = {"failed": "error", "interrupted": "warning", "timed_out": "warning"}
@@ -27,10 +27,10 @@ NOWHERE: Final = ("not_found", "method_not_allowed")
 _encode = msgspec.json.Encoder().encode
 
 
-def told(report: Report, request: web.Request) -> None:
+def told(report: Report, asked: Asked) -> None:
     """Write the line of one stream."""
     level = LEVELS.get(report.status, "info")
-    _write("stream", level, request, {"report": public_report(report)})
+    _write("stream", level, asked, {"report": public_report(report)})
 
 
 def refused(problem: Problem, request: web.Request) -> None:
@@ -38,17 +38,17 @@ def refused(problem: Problem, request: web.Request) -> None:
     if problem.code not in NOWHERE:
         level = "error" if problem.status >= 500 and problem.code != "server_draining" else "warning"
         said = {"request_id": request_id_of(request), "status": problem.status, "code": problem.code}
-        _write("refused", level, request, said)
+        _write("refused", level, asked_of(request), said)
 
 
-def _write(event: str, level: str, request: web.Request, said: dict[str, Any]) -> None:
+def _write(event: str, level: str, asked: Asked, said: dict[str, Any]) -> None:
     line = {
         "event": event,
         "time": rfc3339(time.time()),
         "level": level,
-        "route": printable(request.path),
-        "client": printable(seen_of(request).address),
-        "key": who_of(request).name,
+        "route": asked.path,
+        "client": asked.client,
+        "key": asked.key,
         **said,
     }
     sys.stderr.write(_encode(line).decode() + "\n")

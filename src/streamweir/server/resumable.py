@@ -25,7 +25,7 @@ from streamweir.resumption.log import Log
 from streamweir.resumption.positions import Producer
 from streamweir.server.admission import Place
 from streamweir.server.census import withdrawn
-from streamweir.server.shared import SHARED, Shared
+from streamweir.server.shared import SHARED, Shared, asked_of
 
 log = logging.getLogger("streamweir.server")
 
@@ -73,13 +73,16 @@ class Resumable:
         self.wire = wire
         self.chat = chat
         self.log = Log()
+        self.digest = b""
+        """That of the request which made it, where the same may come again."""
         self.opened: asyncio.Future[Opening] = asyncio.get_running_loop().create_future()
         """Resolved when the upstream took the request or refused it."""
         self.acknowledged = b""
         """What a WebSocket's client is told of it first."""
         self.delivered = False
         """Whether somebody was sent the end."""
-        self._request = request
+        # not the request itself: it has all that the client sent
+        self._asked = asked_of(request)._replace(key=owner)
         self._shared: Shared = request.app[SHARED]
         self._frames = frames
         self._window = window = self._shared.serving.resume_window
@@ -87,7 +90,7 @@ class Resumable:
         self._until: float | None = now + max(window, TO_ATTACH)
         self._producer = Producer(self.log.take_over(now))
         self._listeners: set[Listener] = set()
-        self._came = False
+        self._came = self._read = False
         self._carrier: Carrier[Frames] | None = None
         self._relay: Relay[Frames] | None = None
         self._held = False
@@ -107,7 +110,7 @@ class Resumable:
 
     def listen(self, listener: Listener) -> None:
         """Send this one too; it is woken at once."""
-        self._came = True
+        self._came = self._read = True
         self._listeners.add(listener)
         self._until = None
         listener.wake()
@@ -178,6 +181,11 @@ class Resumable:
     def abandoned(self) -> bool:
         """Whether whoever read it has left."""
         return self._came and not self._listeners
+
+    @property
+    def unread(self) -> bool:
+        """Whether nobody was ever sent anything of it."""
+        return not self._read
 
     def abandon(self) -> None:
         """Whoever was to read it has left before there was anything to read."""
@@ -252,6 +260,7 @@ class Resumable:
             if self._until is not None:
                 # the window of what nobody saw end begins with its end
                 self._wait()
-            self._shared.tell(relay.report, self._request)
+            if relay.report is not None:
+                self._shared.ended(relay.report, self._asked)
         else:
             self.settle()

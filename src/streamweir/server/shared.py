@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
@@ -42,7 +42,18 @@ LONG_PROMPT: Final = 4_000
 READERS: Final = 2
 """Long requests that are read at a time, of all streams: each takes the loop's time, and a thread that others need."""
 
-Told = Callable[[Report, web.Request], None]
+
+class Asked(NamedTuple):
+    """Who asked for a stream, and where: what is told of it, and kept of its request where the stream outlives it."""
+
+    route: str
+    """With names in place of what a client chose."""
+    path: str
+    client: str
+    key: str | None
+
+
+Told = Callable[[Report, Asked], None]
 """Who is told the report of every stream, however it ended."""
 
 Refused = Callable[[Problem, web.Request], None]
@@ -134,13 +145,16 @@ class Shared:
         self.slots.dismiss()
 
     def tell(self, report: Report | None, request: web.Request) -> None:
+        """A stream has ended that lived as long as its request."""
+        if report is not None:
+            request[TOLD] = True
+            self.ended(report, asked_of(request))
+
+    def ended(self, report: Report, asked: Asked) -> None:
         """A stream has ended."""
-        if report is None:
-            return
-        request[TOLD] = True
-        self.metrics.ended(report, route_of(request))
+        self.metrics.ended(report, asked.route)
         if self.told is not None:
-            self.told(report, request)
+            self.told(report, asked)
 
     def refuse(self, problem: Problem, request: web.Request) -> None:
         """A request was refused before its answer began. One that has a report was told with that."""
@@ -195,6 +209,12 @@ def seen_of(request: web.Request) -> Seen:
     trusted = request.app[SHARED].serving.trusted
     peer = request.remote or "unix"
     return seen(peer, request.scheme, request.host.lower(), request.headers, trusted)
+
+
+def asked_of(request: web.Request) -> Asked:
+    """What is told of a request's stream."""
+    client = printable(seen_of(request).address)
+    return Asked(route_of(request), printable(request.path), client, who_of(request).name)
 
 
 async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
