@@ -386,6 +386,28 @@ async def test_an_init_that_is_sent_twice_begins_one_generation(
     assert len(simulator.simulator.seen) == 1
 
 
+@pytest.mark.parametrize("key", ["k", None])
+async def test_the_same_init_twice_in_the_queue(simulator: RunningSimulator, key: str | None) -> None:
+    server = await proxy_with(config(simulator, "max_streams = 1"))
+    payload = {"modelId": "p", "messages": HELLO, **({"idempotencyKey": key} if key is not None else {})}
+    async with aiohttp.ClientSession(server.url, headers={"X-Request-Id": "r"}) as http:
+        running = await create(http, "stall")
+        sockets = [await opened(http), await opened(http)]
+        for count, socket in enumerate(sockets, 1):
+            await socket.send_json({"type": "init", "payload": payload})
+            while server.shared.slots.admission.queued < count:
+                await asyncio.sleep(0.01)
+        assert (await http.delete(running)).status == 204
+        acks = [await socket.receive_json(timeout=5) for socket in sockets]
+        # with a key it is one stream; without one, each has a name of its own
+        assert len({ack["streamId"] for ack in acks}) == (2 if key is None else 1)
+        for socket in sockets:
+            assert [one["seq"] for one in await messages(socket)][:3] == [0, 1, 2]
+        assert len(simulator.simulator.seen) == (3 if key is None else 2)
+        assert server.shared.slots.admission.live == 0
+    await server.stop()
+
+
 async def test_a_stream_of_the_websocket_belongs_to_its_key(simulator: RunningSimulator) -> None:
     server = await proxy_with(config(simulator, more=KEYS))
     async with aiohttp.ClientSession(server.url) as http:

@@ -130,13 +130,12 @@ class Session:
         key = idempotency_key(init.key)
         digest = sha256(msgspec.json.encode(init.wanted)).digest()
         async with shared.kept.making(who.name, key):
-            made = made_before(self._request, who.name, key, digest)
-            if made is not None:
-                self._acknowledge(self._found(made.id, who.name, made.capability))
+            before = self._before(who, key, digest)
+            if before is not None:
+                self._acknowledge(before)
                 return
             opening = await opening_of(self._request, init.wanted, withdraw=True, who=who)
             shared.kept.check()
-            self._name(opening)
             exchange: Exchange = opening.source.exchange
             count = exchange.prompt_tokens(opening)
             place = shared.slots.enter(who)
@@ -153,6 +152,8 @@ class Session:
         """The stream, once there is a slot for it."""
         try:
             await self._shared.slots.turn(place)
+            # the same may have waited over another connection, and had its turn first
+            before = self._before(who, key, digest)
         except Problem as problem:
             self._shared.slots.leave(place)
             self.out.write(browser_ws.refusal(problem.code, problem.message, retry_after=problem.retry_after))
@@ -163,9 +164,18 @@ class Session:
             self.out.write(browser_ws.refusal("cancelled", "it was cancelled before there was a slot for it"))
         else:
             self._starting = None
-            self._acknowledge(self._make(place, opening, who, key, digest, count))
+            if before is not None:
+                self._shared.slots.leave(place)
+            self._acknowledge(before or self._make(place, opening, who, key, digest, count))
+
+    def _before(self, who: Who, key: str | None, digest: bytes) -> Resumable | None:
+        """The stream that the same request made when it came before. Raises Problem."""
+        made = made_before(self._request, who.name, key, digest)
+        return self._found(made.id, who.name, made.capability) if made is not None else None
 
     def _make(self, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int) -> Resumable:
+        # only now: while it waited for a slot, another may have taken the name
+        self._name(opening)
         name, model, capability = opening.request.request_id, opening.profile or "", new_capability()
         if key is not None:
             made = Made(digest, name, capability, time.monotonic())
