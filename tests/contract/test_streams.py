@@ -210,6 +210,20 @@ async def test_nobody_came_back_within_the_window(simulator: RunningSimulator, t
     await server.stop()
 
 
+async def test_the_first_reader_has_time_to_come_without_a_window(simulator: RunningSimulator, told: Told) -> None:
+    server = await proxy_with(config(simulator, 'resume_window = "0s"'), told)
+    async with aiohttp.ClientSession(server.url) as http:
+        url = await create(http, "p")
+        await told.next(5)
+        # more than a round of the wheel
+        await asyncio.sleep(0.5)
+        assert text_of(await read(http, url)) == "".join(tokens_of(WHOLE, 40))
+        async with asyncio.timeout(5):
+            while len(server.shared.kept.streams):
+                await asyncio.sleep(0.01)
+    await server.stop()
+
+
 async def test_one_request_that_is_sent_ten_times_begins_one_generation(
     http: aiohttp.ClientSession, simulator: RunningSimulator
 ) -> None:

@@ -192,7 +192,7 @@ class Resumable:
         self._came = True
 
     def _wait(self) -> None:
-        self._until = time.monotonic() + self._window
+        self._until = time.monotonic() + (self._window if self._came else max(self._window, TO_ATTACH))
         # sooner than it was to come by
         self._shared.wheel.add(self)
 
