@@ -196,7 +196,7 @@ def _any_request(_right: Any) -> Any:
 def _key_before_use(right: Any) -> Any:
     def create(directory: Directory[Any], stream: Any, key: str, digest: bytes, now: float) -> Any:
         made = right(directory, stream, key, digest, now)
-        directory.unmake(stream.owner, key)
+        directory._made.pop((stream.owner, key), None)
         return made
 
     return create

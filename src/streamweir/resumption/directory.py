@@ -17,6 +17,9 @@ REMEMBERED: Final = 86_400.0
 MAX_REMEMBERED: Final = 100_000
 """Idempotency keys that are known at a time, about 40 MB of them; beyond it the oldest are forgotten."""
 
+MAX_KEY: Final = 255
+"""Characters of an idempotency key: a UUID has 36, and it is kept for a day."""
+
 
 class Owned(Protocol):
     """What the directory has to know of a stream."""
@@ -26,9 +29,6 @@ class Owned(Protocol):
     capability: str
     chat: str | None
 
-
-MAX_KEY: Final = 255
-"""Characters of an idempotency key: a UUID has 36, and it is kept for a day."""
 
 S = TypeVar("S", bound=Owned)
 
@@ -113,10 +113,6 @@ class Directory(Generic[S]):
         self._made[owner, key] = made
         while len(self._made) > MAX_REMEMBERED:
             del self._made[next(iter(self._made))]
-
-    def unmake(self, owner: str | None, key: str) -> None:
-        """A request with a key was refused and made nothing: it may be sent again."""
-        self._made.pop((owner, key), None)
 
     def of_chat(self, owner: str | None, chat: str) -> S | None:
         """The stream that answers a chat."""

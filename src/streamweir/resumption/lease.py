@@ -24,7 +24,6 @@ LOST: Final = 60.0
 SWEEP: Final = 5.0
 """Seconds between looks of a process at what streams are silent."""
 
-
 DOUBT: Final = 5.0
 """Seconds between seeing that a stream is silent and taking it over, if it still is: a store that stood still hears
 the producers that live before anybody ends their streams."""

@@ -17,8 +17,8 @@ from streamweir.server.resumable import Resumable
 from streamweir.server.shared import SHARED
 from streamweir.server.unsent import taken_of
 
-LOOK: Final = 0.05
-"""Seconds between looks at a client that reads too slowly."""
+DRAINED_EVERY: Final = 0.05
+"""Seconds between looks whether a client that read too slowly may be sent more: the transport tells aiohttp alone."""
 
 TOO_MUCH: Final = 16 * HIGH_WATER
 """Bytes that may wait for a client before its connection is cut."""
@@ -48,7 +48,7 @@ class Outgoing:
 
     def due(self, now: float) -> float:
         """The next heartbeat; sooner where we wait for the client to read."""
-        return now + LOOK if self.stuck or self._dropped else self._beat_at
+        return now + DRAINED_EVERY if self.stuck or self._dropped else self._beat_at
 
     def tick(self, now: float) -> None:
         """Beat, or see whether the client has read enough; drop one that reads nothing."""
