@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from streamweir.config import load_text
 from streamweir.faces.browser_ws import SUBPROTOCOL
 from streamweir.server.keys import digest_of
 from streamweir.server.life import Server
@@ -318,6 +319,19 @@ async def test_nobody_listens_and_the_log_is_full(simulator: RunningSimulator) -
             assert (answer.status, (await answer.json())["code"]) == (404, "position_gone")
         assert server.shared.kept.logs.size < 2 * 1048576
         await create(http, "p")
+    await server.stop()
+
+
+async def test_a_reload_changes_what_the_logs_may_take(simulator: RunningSimulator) -> None:
+    server = await proxy_with(config(simulator))
+    async with aiohttp.ClientSession(server.url) as http:
+        url = await create(http, "slow")
+        await read(http, url, most=40)
+        logs = server.shared.kept.logs
+        assert logs.size > 0
+        server.reload(load_text(config(simulator, more="[live]\nlimit = 1048576\n")), {})
+        assert (logs.limit, logs.each) == (1048576, 1048576)
+        assert dense(await read(http, url))
     await server.stop()
 
 

@@ -19,22 +19,23 @@ TIGHT: Final = 64 * 1024
 class MemoryLogs:
     """Counts what its logs keep. Over the bound new streams are refused, and those that run keep less."""
 
-    __slots__ = ("_limit", "_tight", "size")
+    __slots__ = ("_tight", "limit", "size")
 
     def __init__(self, limit: int = ALL, tight: int = TIGHT) -> None:
-        self._limit = limit
+        self.limit = limit
+        """Bytes of all logs; another one holds from then on."""
         self._tight = tight
         self.size = 0
 
     @property
     def full(self) -> bool:
         """Whether the bound is reached."""
-        return self.size >= self._limit
+        return self.size >= self.limit
 
     @property
     def each(self) -> int:
         """Bytes that one log may keep now."""
-        return self._tight if self.full else min(EACH, self._limit)
+        return self._tight if self.full else min(EACH, self.limit)
 
     def append(self, log: Log, append: Append, now: float) -> int:
         """Keep entries; the next position. Raises LogError."""

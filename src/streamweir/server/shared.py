@@ -126,6 +126,7 @@ class Shared:
         """Serve another configuration from now on. Raises ConfigError, and then the old one stays."""
         self.serving = Serving(config, environ, self.pool, self.serving)
         self.slots.change(self.serving.limits, self.serving.queue_wait)
+        self.kept.logs.limit = config.live.limit
 
     async def count_tokens(self) -> None:
         """Load what counts prompts' tokens: up to a second in which the loop goes on, and a hundred megabytes."""
