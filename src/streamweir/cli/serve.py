@@ -29,9 +29,10 @@ GC_THRESHOLD = 20_000
 def command(config: str | None, host: str, port: int | None, quiet: bool, insecure: bool) -> None:
     """Serve the profiles of a configuration to browsers, OpenAI clients and the AI SDK.
 
-    Routes: POST /api/llm/stream, GET /ws, POST /v1/chat/completions, POST /v1/responses, GET /v1/models,
-    POST /api/chat, POST /api/llm/tickets, /console, /static/streamweir.js, /openapi.json, /asyncapi.json, /healthz,
-    /readyz, /metrics, /version.
+    Routes: POST /api/llm/stream, POST /api/llm/streams, GET and DELETE /api/llm/streams/ID, GET /ws,
+    POST /v1/chat/completions, POST /v1/responses, GET /v1/models, POST /api/chat, GET and DELETE /api/chat/ID/stream,
+    POST /api/llm/tickets, /console, /static/streamweir.js, /openapi.json, /asyncapi.json, /healthz, /readyz, /metrics,
+    /version.
 
     SIGHUP reads the configuration again; streams that run keep the one they began with. A line of JSON on stderr says
     how each stream ended, or why a request was refused.

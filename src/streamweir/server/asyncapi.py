@@ -16,6 +16,7 @@ REFUSED: Final = (
     "invalid_handshake",
     "invalid_request",
     "context_window_exceeded",
+    "prompt_blocked",
     "handshake_failed",
     "busy",
     "profile_missing",
@@ -33,8 +34,9 @@ REFUSED: Final = (
     "position_gone",
     "idempotency_key_reused",
     "logs_full",
+    "slow_client",
 )
-"""Codes by which a message of a WebSocket's client is not taken."""
+"""Codes by which a message of a WebSocket's client is not taken, or a stream is no longer sent to it."""
 
 
 @lru_cache

@@ -27,6 +27,8 @@ REFUSALS: Final = {
     "504": "the upstream did not answer in time",
 }
 
+KEPT_NO_MORE: Final = "there is no such stream for whoever asks, its window is over, or the position is kept no more"
+
 OPENAI: Final = "OpenAIError"
 
 
@@ -232,6 +234,8 @@ def _create() -> dict[str, Any]:
     key = {"type": "string", "minLength": 1, "maxLength": MAX_KEY}
     answers = _answers(_json_of("Created"), "201", "Refusal")
     answers["422"]["description"] += ", or the Idempotency-Key came with another request"
+    # what the upstream does is told in the stream
+    del answers["502"], answers["504"]
     return {
         "operationId": "createStream",
         "summary": "begin a reply that outlives its connections",
@@ -244,7 +248,8 @@ def _create() -> dict[str, Any]:
 def _read(name: str, summary: str, event: str, what: str) -> dict[str, Any]:
     position = {"type": "integer", "minimum": -1}
     answers = _answers(_sse(event), "200", "Refusal")
-    answers["204"] = {"description": "all of it was delivered"}
+    answers["204"] = {"description": "nothing is left to send"}
+    answers["404"]["description"] = KEPT_NO_MORE
     return {
         "operationId": name,
         "summary": summary,
@@ -260,6 +265,7 @@ def _read(name: str, summary: str, event: str, what: str) -> dict[str, Any]:
 def _cancel(name: str, summary: str, what: str) -> dict[str, Any]:
     answers = _answers({}, "204", "Refusal")
     del answers["204"]["content"]
+    answers["404"]["description"] = KEPT_NO_MORE
     return {
         "operationId": name,
         "summary": summary,
