@@ -1,6 +1,7 @@
 """Streams that outlive their connections: created, attached to, resumed, cancelled, forgotten. Over real sockets."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from streamweir.client.opening import Opening
 from streamweir.config import load_text
 from streamweir.faces.browser_ws import SUBPROTOCOL
 from streamweir.server.keys import digest_of
@@ -320,6 +322,28 @@ async def test_nobody_listens_and_the_log_is_full(simulator: RunningSimulator) -
         assert server.shared.kept.logs.size < 2 * 1048576
         await create(http, "p")
     await server.stop()
+
+
+@pytest.mark.parametrize("name", ["p", "refused", "cut"])
+async def test_of_a_stream_that_has_ended_only_the_log_is_kept(
+    http: aiohttp.ClientSession, server: Server, name: str
+) -> None:
+    question = f"as long as a prompt may be, of {name}"
+    async with http.post("/api/llm/streams", json=body_of("sse", name, question)) as answer:
+        await read(http, (await answer.json())["url"])
+    async with http.post("/api/chat", json=body_of("ai-sdk", name, question) | {"id": "c"}) as answer:
+        await answer.read()
+    kept = {stream.wire for stream in server.shared.kept.streams.all()}
+    assert kept == ({"sse"} if name == "refused" else {"sse", "ai-sdk"})
+
+    def held() -> int:
+        gc.collect()
+        openings = [one for one in gc.get_objects() if isinstance(one, Opening)]
+        return sum(question in str(one.request.messages) for one in openings)
+
+    async with asyncio.timeout(10):
+        while held():
+            await asyncio.sleep(0.1)
 
 
 async def test_a_reload_changes_what_the_logs_may_take(simulator: RunningSimulator) -> None:

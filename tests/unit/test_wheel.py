@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import weakref
 
 from streamweir.client.aio.wheel import Wheel
 
@@ -42,3 +43,16 @@ async def test_a_member_that_is_due_sooner_is_added_again() -> None:
     await asyncio.sleep(0.3)
     assert member.ticks == 1
     wheel.remove(member)
+
+
+async def test_a_member_that_was_removed_is_held_no_more() -> None:
+    wheel, stays, member = Wheel(), Member(60.0), Member(60.0)
+    wheel.add(stays)
+    wheel.add(member)
+    member.at -= 30.0
+    wheel.add(member)
+    wheel.remove(member)
+    known = weakref.ref(member)
+    del member
+    assert known() is None
+    wheel.remove(stays)

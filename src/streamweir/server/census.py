@@ -81,6 +81,8 @@ class Live:
             self._census.streams.discard(self)
             if self._carrier is not None:
                 self._census.metrics.released(self._carrier.relay)
+                # whoever was here may be kept for long yet
+                self._carrier = None
             self._census.changed()
 
 

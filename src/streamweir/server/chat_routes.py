@@ -35,12 +35,11 @@ async def chat(request: web.Request) -> web.StreamResponse:
         kept.digest = digest
     headers = dict(HEADERS)
     try:
-        opened, _ = await asyncio.wait([kept.opened], timeout=shared.serving.commit_after)
+        latest = await kept.opened(shared.serving.commit_after)
     except asyncio.CancelledError:
         kept.abandon()
         raise
-    if opened:
-        latest = kept.opened.result()
+    if latest is not None:
         if latest.error is not None:
             kept.forget()
             request[TOLD] = True

@@ -75,8 +75,6 @@ class Resumable:
         self.log = Log()
         self.digest = b""
         """That of the request which made it, where the same may come again."""
-        self.opened: asyncio.Future[Opening] = asyncio.get_running_loop().create_future()
-        """Resolved when the upstream took the request or refused it."""
         self.acknowledged = b""
         """What a WebSocket's client is told of it first."""
         self.delivered = False
@@ -90,6 +88,7 @@ class Resumable:
         self._until: float | None = now + max(window, TO_ATTACH)
         self._producer = Producer(self.log.take_over(now))
         self._listeners: set[Listener] = set()
+        self._opened: asyncio.Future[Opening] | None = asyncio.get_running_loop().create_future()
         self._came = self._read = False
         self._carrier: Carrier[Frames] | None = None
         self._relay: Relay[Frames] | None = None
@@ -107,6 +106,14 @@ class Resumable:
     def over(self) -> bool:
         """Whether the stream has ended; its log is there for a while still."""
         return self.log.ended
+
+    async def opened(self, within: float) -> Opening | None:
+        """The handshake by which the upstream took the request or refused it, where that was within so many seconds."""
+        opened = self._opened
+        if opened is None:
+            return None
+        await asyncio.wait([opened], timeout=within)
+        return opened.result() if opened.done() else None
 
     def listen(self, listener: Listener) -> None:
         """Send this one too; it is woken at once."""
@@ -226,8 +233,14 @@ class Resumable:
             log.exception("a stream failed before it began")
             failed = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
             opened = self._refused(opening.latest, failed)
-        if not self.opened.done():
-            self.opened.set_result(opened)
+        if self._opened is not None:
+            self._opened.set_result(opened)
+        if self.over:
+            self._release()
+
+    def _release(self) -> None:
+        # from here on only the log is wanted, and a prompt may be megabytes that no bound counts
+        self._opened = self._carrier = self._relay = None
 
     def _refused(self, opening: Opening, error: StreamweirError) -> Opening:
         opening.error = error
@@ -262,5 +275,7 @@ class Resumable:
                 self._wait()
             if relay.report is not None:
                 self._shared.ended(relay.report, self._asked)
+            if self._task.done():
+                self._release()
         else:
             self.settle()

@@ -22,7 +22,7 @@ class Wheel:
     """Visits each member when the `due` it had at the last visit has come."""
 
     def __init__(self) -> None:
-        self._slots: dict[int, list[Ticked]] = {}
+        self._slots: dict[int, dict[Ticked, None]] = {}
         self._members: dict[Ticked, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._at = 0
@@ -36,18 +36,22 @@ class Wheel:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)
 
     def remove(self, member: Ticked) -> None:
-        """Look after it no more."""
-        self._members.pop(member, None)
+        """Look after it no more, and hold it no more: a stream's slot may be a minute away, and it has its prompt."""
+        self._leave(member, self._members.pop(member, None))
 
     def _schedule(self, member: Ticked, now: float) -> None:
         due = member.due(now)
         slot = -1
         if due != float("inf"):
             slot = max(int(due / TICK), int(now / TICK)) + 1
-        # what stands in an earlier slot still is passed over there
+        self._leave(member, self._members.get(member))
         self._members[member] = slot
         if slot >= 0:
-            self._slots.setdefault(slot, []).append(member)
+            self._slots.setdefault(slot, {})[member] = None
+
+    def _leave(self, member: Ticked, slot: int | None) -> None:
+        if slot is not None and (members := self._slots.get(slot)) is not None:
+            members.pop(member, None)
 
     def _visit(self, member: Ticked, slot: int, now: float) -> None:
         try:
