@@ -79,7 +79,10 @@ class Outgoing:
             self.write(browser_ws.refusal("slow_client", SENTENCES["slow_client"]))
             return
         stream.end("slow_client")
-        while self.stream is stream:
+        self.stuck = False
+        self.wake()
+        # one whose upstream has not answered ends a moment later, and its end comes by itself
+        while self.stream is stream and stream.over:
             self.stuck = False
             self.wake()
 
@@ -144,7 +147,9 @@ class Outgoing:
 
     async def close(self) -> None:
         """The connection is over."""
-        if self._going is not None:
-            # the client's own close frame is waited for
-            await self._going
-        self.leave()
+        try:
+            if self._going is not None:
+                # the client's own close frame is waited for
+                await self._going
+        finally:
+            self.leave()
