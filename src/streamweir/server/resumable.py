@@ -91,6 +91,7 @@ class Resumable:
         self._producer = Producer(self.log.take_over(now))
         self._listeners: set[Listener] = set()
         self._came = self._read = False
+        self._kept = True
         self._carrier: Carrier[Frames] | None = None
         self._relay: Relay[Frames] | None = None
         self._held = False
@@ -167,10 +168,13 @@ class Resumable:
             self.end("client_gone")
 
     def forget(self) -> None:
-        """Keep nothing of it any more."""
-        self._shared.wheel.remove(self)
-        self._shared.kept.streams.forget(self)
-        self._shared.kept.logs.forget(self.log)
+        """Keep nothing of it any more; again: nothing, whoever still reads it."""
+        if self._kept:
+            self._kept = False
+            self._until = None
+            self._shared.wheel.remove(self)
+            self._shared.kept.streams.forget(self)
+            self._shared.kept.logs.forget(self.log)
 
     @property
     def unattended(self) -> bool:
@@ -192,6 +196,8 @@ class Resumable:
         self._came = True
 
     def _wait(self) -> None:
+        if not self._kept:
+            return
         self._until = time.monotonic() + self._window
         # sooner than it was to come by
         self._shared.wheel.add(self)
