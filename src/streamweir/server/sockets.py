@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from hashlib import sha256
 from typing import Final
 
@@ -74,6 +75,7 @@ class Session:
         self._serving = self._shared.serving
         self._streams = 0
         self._starting: asyncio.Task[None] | None = None
+        self._called_off = False
         self.out = Outgoing(request, socket)
 
     # -- what the client says --------------------------------------------------------------------------
@@ -92,9 +94,8 @@ class Session:
         elif message == "cancel":
             if self.out.stream is not None:
                 self.out.stream.end("client_gone")
-            elif self._starting is not None:
-                # behind its first step, before which nothing of it would run that gives its place back
-                asyncio.get_running_loop().call_soon(self._starting.cancel)
+            else:
+                self._call_off()
 
     async def _begin(self, asked: Init | Resume) -> None:
         if isinstance(asked, Init) and self._shared.census.draining:
@@ -129,43 +130,56 @@ class Session:
         who = self._let_in(init.ticket)
         key = idempotency_key(init.key)
         digest = sha256(msgspec.json.encode(init.wanted)).digest()
-        async with shared.kept.making(who.name, key):
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(shared.kept.making(who.name, key))
             made = made_before(self._request, who.name, key, digest)
             if made is not None:
                 self._acknowledge(self._found(made.id, who.name, made.capability))
                 return
             opening = await opening_of(self._request, init.wanted, withdraw=True, who=who)
             shared.kept.check()
-            self._name(opening)
             exchange: Exchange = opening.source.exchange
             count = exchange.prompt_tokens(opening)
             place = shared.slots.enter(who)
             if not place.live:
-                self._starting = asyncio.get_running_loop().create_task(
-                    self._in_turn(place, opening, who, key, digest, count)
-                )
+                self._called_off = False
+                # others with the same key wait for what becomes of this one
+                waits = self._in_turn(held.pop_all(), place, opening, who, key, digest, count)
+                self._starting = asyncio.get_running_loop().create_task(waits)
             else:
                 self._acknowledge(self._make(place, opening, who, key, digest, count))
 
     async def _in_turn(
-        self, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int
+        self, held: AsyncExitStack, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int
     ) -> None:
-        """The stream, once there is a slot for it."""
-        try:
-            await self._shared.slots.turn(place)
-        except Problem as problem:
-            self._shared.slots.leave(place)
-            self.out.write(browser_ws.refusal(problem.code, problem.message, retry_after=problem.retry_after))
-            if self._shared.census.draining:
-                self.out.go_away()
-        except asyncio.CancelledError:
-            self._shared.slots.leave(place)
-            self.out.write(browser_ws.refusal("cancelled", "it was cancelled before there was a slot for it"))
-        else:
-            self._starting = None
-            self._acknowledge(self._make(place, opening, who, key, digest, count))
+        """The stream, once there is a slot for it; `held` keeps others with the same key away until then."""
+        async with held:
+            try:
+                await self._shared.slots.turn(place)
+                if self._called_off:
+                    # the slot came at the very moment at which nobody wanted it any more
+                    raise asyncio.CancelledError
+            except Problem as problem:
+                self._shared.slots.leave(place)
+                self.out.write(browser_ws.refusal(problem.code, problem.message, retry_after=problem.retry_after))
+                if self._shared.census.draining:
+                    self.out.go_away()
+            except asyncio.CancelledError:
+                self._shared.slots.leave(place)
+                self.out.write(browser_ws.refusal("cancelled", "it was cancelled before there was a slot for it"))
+            else:
+                self._starting = None
+                self._acknowledge(self._make(place, opening, who, key, digest, count))
+
+    def _call_off(self) -> None:
+        """What waits for a slot is not wanted any more."""
+        if self._starting is not None and self._waiting:
+            self._called_off = True
+            # behind its first step, before which nothing of it would run that gives its place back
+            asyncio.get_running_loop().call_soon(self._starting.cancel)
 
     def _make(self, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int) -> Resumable:
+        self._name(opening)
         name, model, capability = opening.request.request_id, opening.profile or "", new_capability()
         if key is not None:
             made = Made(digest, name, capability, time.monotonic())
@@ -244,6 +258,5 @@ class Session:
 
     async def close(self) -> None:
         """The connection is over."""
-        if self._starting is not None:
-            asyncio.get_running_loop().call_soon(self._starting.cancel)
+        self._call_off()
         await self.out.close()
