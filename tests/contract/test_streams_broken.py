@@ -6,12 +6,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from streamweir.faces.browser_ws import PONG
 from streamweir.server.life import Server
+from streamweir.server.reply import StreamReply
 from streamweir.server.sockets import Session
 from streamweir.simulator.app import RunningSimulator
-from tests.contract.test_streams import KEYS, ask, config, create, messages, opened, resume
+from tests.contract.test_streams import KEYS, ask, config, create, messages, opened, resume, wanted
 from tests.proxies import Downstream, Told, body_of, profile, proxy_with
 
 pytestmark = pytest.mark.usefixtures("cleared")
@@ -133,3 +135,51 @@ async def test_who_reads_no_answers_while_the_upstream_is_silent_stops_nobody() 
         await until(lambda: not server.shared.slots.admission.live)
         mute.leave()
         await server.stop()
+
+
+@pytest.mark.parametrize("face", ["sse", "ai-sdk", "websocket"])
+async def test_a_client_that_leaves_as_its_answer_begins_is_no_error_of_ours(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, face: str
+) -> None:
+    def leaving(prepare: Any) -> Any:
+        async def prepared(answer: web.StreamResponse, request: web.Request) -> Any:
+            if request.transport is not None:
+                request.transport.abort()
+            return await prepare(answer, request)
+
+        return prepared
+
+    for kind in (StreamReply, web.WebSocketResponse):
+        monkeypatch.setattr(kind, "prepare", leaving(kind.prepare))
+    server = await proxy_with(config(simulator))
+    async with aiohttp.ClientSession(server.url) as http:
+        with pytest.raises(aiohttp.ClientError):
+            if face == "websocket":
+                await opened(http)
+            elif face == "sse":
+                await http.post("/api/llm/stream", json=wanted("p"))
+            else:
+                await http.post("/api/chat", json=body_of("ai-sdk", "p"))
+    await server.stop()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    assert b"internal_error" not in server.shared.metrics.text()
+
+
+async def test_a_chat_that_is_asked_for_twice_while_it_waits_is_one_reply(
+    narrow: Server, simulator: RunningSimulator
+) -> None:
+    async with aiohttp.ClientSession(narrow.url, headers={"X-API-Key": "one"}) as http:
+        url = await create(http, "stall")
+
+        async def post() -> bytes:
+            async with http.post("/api/chat", json=body_of("ai-sdk", "p")) as answer:
+                return await answer.read()
+
+        posts = [asyncio.create_task(post()) for _ in range(2)]
+        await until(lambda: narrow.shared.slots.admission.queued)
+        await asyncio.sleep(0.2)
+        async with http.delete(url) as answer:
+            assert answer.status == 204
+        first, second = await asyncio.gather(*posts)
+        assert first == second
+    assert len(simulator.simulator.seen) == 2
