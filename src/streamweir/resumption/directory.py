@@ -81,7 +81,8 @@ class Directory(Generic[S]):
 
     def forget(self, stream: S) -> None:
         """A stream's window is over."""
-        self._streams.pop(stream.id, None)
+        if self._streams.get(stream.id) is stream:
+            del self._streams[stream.id]
         if stream.chat is not None and self._chats.get((stream.owner, stream.chat)) is stream:
             del self._chats[stream.owner, stream.chat]
 

@@ -24,15 +24,18 @@ async def chat(request: web.Request) -> web.StreamResponse:
     shared = request.app[SHARED]
     body = await request.read()
     asked = ai_sdk_request.read_request(body)
-    digest = sha256(body).digest()
-    kept = _same(request, asked, digest)
-    if kept is None:
+    message_id = asked.continues or f"msg-{request_id_of(request)}"
+    if asked.chat is None or not shared.serving.resume_window:
         opening = await opening_of(request, asked.wanted, withdraw=False)
-        message_id = asked.continues or f"msg-{request_id_of(request)}"
-        if asked.chat is None or not shared.serving.resume_window:
-            return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
-        kept = await _make(request, opening, asked.chat, AiSdk(message_id=message_id, numbered=True))
-        kept.digest = digest
+        return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
+    digest = sha256(body).digest()
+    # no idempotency key of a client's begins so
+    async with shared.kept.making(who_of(request).name, f"\0{digest.hex()}"):
+        kept = _same(request, asked.chat, digest)
+        if kept is None:
+            opening = await opening_of(request, asked.wanted, withdraw=False)
+            kept = await _make(request, opening, asked.chat, AiSdk(message_id=message_id, numbered=True))
+            kept.digest = digest
     headers = dict(HEADERS)
     try:
         latest = await kept.opened(shared.serving.commit_after)
@@ -48,11 +51,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
     return await attach(request, kept, -1, headers=headers)
 
 
-def _same(request: web.Request, asked: ai_sdk_request.Asked, digest: bytes) -> Resumable | None:
+def _same(request: web.Request, chat: str, digest: bytes) -> Resumable | None:
     """What the same request made of which nobody was sent anything: browsers send some again by themselves."""
-    if asked.chat is None:
-        return None
-    before = request.app[SHARED].kept.streams.of_chat(who_of(request).name, asked.chat)
+    before = request.app[SHARED].kept.streams.of_chat(who_of(request).name, chat)
     return before if before is not None and before.digest == digest and before.unread and not before.over else None
 
 

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from streamweir.errors import ConfigError, StreamweirError
@@ -148,14 +148,15 @@ class Server:
 
 
 def http_log() -> logging.Logger:
-    """Where aiohttp says what it could not serve. That a client speaks no HTTP is no error of this server."""
+    """Where aiohttp says what it could not serve. That a client speaks no HTTP, or has left, is no error of ours."""
     log = logging.getLogger("streamweir.http")
     log.addFilter(_no_fault_of_a_client)
     return log
 
 
 def _no_fault_of_a_client(record: logging.LogRecord) -> bool:
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+    theirs = (HttpProcessingError, ClientConnectionResetError)
+    return record.exc_info is None or not isinstance(record.exc_info[1], theirs)
 
 
 def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:

@@ -36,7 +36,6 @@ class Outgoing:
         """What is sent."""
         self.after = -1
         self.stuck = False
-        self._window = serving.resume_window
         self._every = serving.heartbeat
         self._beat_at = time.monotonic() + self._every
         self._patience = Patience(serving.slow_client)
@@ -74,12 +73,15 @@ class Outgoing:
                 self._request.transport.abort()
             return
         self._dropped = True
-        if self._window:
+        if stream.resumable:
             self.leave()
             self.write(browser_ws.refusal("slow_client", SENTENCES["slow_client"]))
             return
         stream.end("slow_client")
-        while self.stream is stream:
+        self.stuck = False
+        self.wake()
+        # one whose upstream has not answered ends a moment later, and its end comes by itself
+        while self.stream is stream and stream.over:
             self.stuck = False
             self.wake()
 
@@ -144,7 +146,9 @@ class Outgoing:
 
     async def close(self) -> None:
         """The connection is over."""
-        if self._going is not None:
-            # the client's own close frame is waited for
-            await self._going
-        self.leave()
+        try:
+            if self._going is not None:
+                # the client's own close frame is waited for
+                await self._going
+        finally:
+            self.leave()

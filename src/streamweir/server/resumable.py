@@ -36,6 +36,10 @@ TO_ATTACH: Final = 10.0
 """Seconds in which the first reader of a stream may come, however short the window is."""
 
 
+HELD_LOOK: Final = 1.0
+"""Seconds between looks whether the logs have room again, where nobody listens to a stream that is held back."""
+
+
 class Listener(Protocol):
     """Who is sent a stream. `after` is the last position that it has, `stuck` says that it reads too slowly."""
 
@@ -90,6 +94,7 @@ class Resumable:
         self._listeners: set[Listener] = set()
         self._opened: asyncio.Future[Opening] | None = asyncio.get_running_loop().create_future()
         self._came = self._read = False
+        self._kept = True
         self._carrier: Carrier[Frames] | None = None
         self._relay: Relay[Frames] | None = None
         self._held = False
@@ -114,6 +119,11 @@ class Resumable:
             return None
         await asyncio.wait([opened], timeout=within)
         return opened.result() if opened.done() else None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it outlives its readers."""
+        return self._window > 0
 
     def listen(self, listener: Listener) -> None:
         """Send this one too; it is woken at once."""
@@ -145,6 +155,7 @@ class Resumable:
         self._held = hold
         if hold:
             carrier.pause()
+            self._shared.wheel.add(self)
         else:
             carrier.resume()
 
@@ -160,11 +171,14 @@ class Resumable:
     # -- for the wheel ---------------------------------------------------------------------------------
 
     def due(self, now: float) -> float:
-        """When the window is over."""
-        return float("inf") if self._until is None else self._until
+        """When the window is over; sooner where the upstream is held back, and there may be room again."""
+        until = float("inf") if self._until is None else self._until
+        return min(until, now + HELD_LOOK) if self._held and self.unattended else until
 
     def tick(self, now: float) -> None:
         """Nobody came back within the window: cancel the stream, or forget one that has ended."""
+        if self._held:
+            self.settle()
         if self._until is None or now < self._until:
             return
         if self.over:
@@ -174,10 +188,13 @@ class Resumable:
             self.end("client_gone")
 
     def forget(self) -> None:
-        """Keep nothing of it any more."""
-        self._shared.wheel.remove(self)
-        self._shared.kept.streams.forget(self)
-        self._shared.kept.logs.forget(self.log)
+        """Keep nothing of it any more; again: nothing, whoever still reads it."""
+        if self._kept:
+            self._kept = False
+            self._until = None
+            self._shared.wheel.remove(self)
+            self._shared.kept.streams.forget(self)
+            self._shared.kept.logs.forget(self.log)
 
     @property
     def unattended(self) -> bool:
@@ -199,6 +216,8 @@ class Resumable:
         self._came = True
 
     def _wait(self) -> None:
+        if not self._kept:
+            return
         self._until = time.monotonic() + (self._window if self._came else max(self._window, TO_ATTACH))
         # sooner than it was to come by
         self._shared.wheel.add(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from hashlib import sha256
 from typing import Final
 
@@ -23,7 +24,7 @@ from streamweir.server.kept import new_capability
 from streamweir.server.keys import NOBODY, Who
 from streamweir.server.outgoing import Outgoing
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, answer_headers, opening_of, who_of
+from streamweir.server.shared import BEGUN, SHARED, answer_headers, opening_of, who_of
 from streamweir.server.stream_routes import checked, idempotency_key, made_before, unknown
 
 DEAD_AFTER: Final = 30.0
@@ -44,6 +45,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     )
     socket.headers.update(answer_headers(request))
     await shared.count_tokens()
+    request[BEGUN] = True
     await socket.prepare(request)
     inbound = inbound_of(request)
     if inbound is not None:
@@ -74,6 +76,7 @@ class Session:
         self._serving = self._shared.serving
         self._streams = 0
         self._starting: asyncio.Task[None] | None = None
+        self._called_off = False
         self.out = Outgoing(request, socket)
 
     # -- what the client says --------------------------------------------------------------------------
@@ -92,9 +95,8 @@ class Session:
         elif message == "cancel":
             if self.out.stream is not None:
                 self.out.stream.end("client_gone")
-            elif self._starting is not None:
-                # behind its first step, before which nothing of it would run that gives its place back
-                asyncio.get_running_loop().call_soon(self._starting.cancel)
+            else:
+                self._call_off()
 
     async def _begin(self, asked: Init | Resume) -> None:
         if isinstance(asked, Init) and self._shared.census.draining:
@@ -129,10 +131,11 @@ class Session:
         who = self._let_in(init.ticket)
         key = idempotency_key(init.key)
         digest = sha256(msgspec.json.encode(init.wanted)).digest()
-        async with shared.kept.making(who.name, key):
-            before = self._before(who, key, digest)
-            if before is not None:
-                self._acknowledge(before)
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(shared.kept.making(who.name, key))
+            made = made_before(self._request, who.name, key, digest)
+            if made is not None:
+                self._acknowledge(self._found(made.id, who.name, made.capability))
                 return
             opening = await opening_of(self._request, init.wanted, withdraw=True, who=who)
             shared.kept.check()
@@ -140,38 +143,41 @@ class Session:
             count = exchange.prompt_tokens(opening)
             place = shared.slots.enter(who)
             if not place.live:
-                self._starting = asyncio.get_running_loop().create_task(
-                    self._in_turn(place, opening, who, key, digest, count)
-                )
+                self._called_off = False
+                # others with the same key wait for what becomes of this one
+                waits = self._in_turn(held.pop_all(), place, opening, who, key, digest, count)
+                self._starting = asyncio.get_running_loop().create_task(waits)
             else:
                 self._acknowledge(self._make(place, opening, who, key, digest, count))
 
     async def _in_turn(
-        self, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int
+        self, held: AsyncExitStack, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int
     ) -> None:
-        """The stream, once there is a slot for it."""
-        try:
-            await self._shared.slots.turn(place)
-            # the same may have waited over another connection, and had its turn first
-            before = self._before(who, key, digest)
-        except Problem as problem:
-            self._shared.slots.leave(place)
-            self.out.write(browser_ws.refusal(problem.code, problem.message, retry_after=problem.retry_after))
-            if self._shared.census.draining:
-                self.out.go_away()
-        except asyncio.CancelledError:
-            self._shared.slots.leave(place)
-            self.out.write(browser_ws.refusal("cancelled", "it was cancelled before there was a slot for it"))
-        else:
-            self._starting = None
-            if before is not None:
+        """The stream, once there is a slot for it; `held` keeps others with the same key away until then."""
+        async with held:
+            try:
+                await self._shared.slots.turn(place)
+                if self._called_off:
+                    # the slot came at the very moment at which nobody wanted it any more
+                    raise asyncio.CancelledError
+            except Problem as problem:
                 self._shared.slots.leave(place)
-            self._acknowledge(before or self._make(place, opening, who, key, digest, count))
+                self.out.write(browser_ws.refusal(problem.code, problem.message, retry_after=problem.retry_after))
+                if self._shared.census.draining:
+                    self.out.go_away()
+            except asyncio.CancelledError:
+                self._shared.slots.leave(place)
+                self.out.write(browser_ws.refusal("cancelled", "it was cancelled before there was a slot for it"))
+            else:
+                self._starting = None
+                self._acknowledge(self._make(place, opening, who, key, digest, count))
 
-    def _before(self, who: Who, key: str | None, digest: bytes) -> Resumable | None:
-        """The stream that the same request made when it came before. Raises Problem."""
-        made = made_before(self._request, who.name, key, digest)
-        return self._found(made.id, who.name, made.capability) if made is not None else None
+    def _call_off(self) -> None:
+        """What waits for a slot is not wanted any more."""
+        if self._starting is not None and self._waiting:
+            self._called_off = True
+            # behind its first step, before which nothing of it would run that gives its place back
+            asyncio.get_running_loop().call_soon(self._starting.cancel)
 
     def _make(self, place: Place, opening: Opening, who: Who, key: str | None, digest: bytes, count: int) -> Resumable:
         # only now: while it waited for a slot, another may have taken the name
@@ -254,6 +260,5 @@ class Session:
 
     async def close(self) -> None:
         """The connection is over."""
-        if self._starting is not None:
-            asyncio.get_running_loop().call_soon(self._starting.cancel)
+        self._call_off()
         await self.out.close()

@@ -11,7 +11,6 @@ from aiohttp import web
 
 from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.opening import open_first
-from streamweir.client.aio.upstream import UpstreamClient
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.errors import RequestError
@@ -80,6 +79,8 @@ class Downstream:
                 self._reply.send(HEARTBEAT)
         elif self._committing is None:
             self._committing = asyncio.get_running_loop().create_task(self._begin())
+            # a client that leaves just then has nobody who asks what became of it
+            self._committing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def _drop(self) -> None:
         if self._carrier is not None and not self._carrier.relay.done:
@@ -205,14 +206,13 @@ async def _stream(
             if opened.connection is not None:
                 opened.connection.abort()
             raise
-        source: UpstreamClient = opened.source
-        relay, first = source.relay(opened, encode)
+        relay, first = opened.source.relay(opened, encode)
         running = relay
         if opened.error is not None and not begun:
             raise opened.error
         if not begun:
             reply.headers.update(id_headers(opened))
-        carrier = Carrier(source, shared.wheel, opened, relay, downstream.take)
+        carrier = Carrier(opened.source, shared.wheel, opened, relay, downstream.take)
         live.carries(carrier)
         await downstream.run(carrier, first)
     except RequestError as error:
