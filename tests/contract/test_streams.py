@@ -716,3 +716,22 @@ async def until_made(server: Server) -> Resumable:
         while not len(server.shared.kept.streams):
             await asyncio.sleep(0.01)
     return server.shared.kept.streams.all()[0]
+
+
+async def test_a_stream_that_is_held_back_goes_on_when_the_logs_have_room(
+    simulator: RunningSimulator, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await proxy_with(config(simulator), told)
+    async with aiohttp.ClientSession(server.url) as http:
+        full = True
+        with monkeypatch.context() as patch:
+            patch.setattr(type(server.shared.kept.logs), "each", property(lambda logs: 0 if full else 1 << 30))
+            await create(http, "slow")
+            async with asyncio.timeout(5):
+                while not simulator.simulator.seen:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(2)
+            assert not told.reports, "nobody reads it, and there is no room"
+            full = False
+            assert (await told.next(10)).status == "completed"
+    await server.stop()
