@@ -183,3 +183,23 @@ async def test_a_chat_that_is_asked_for_twice_while_it_waits_is_one_reply(
         first, second = await asyncio.gather(*posts)
         assert first == second
     assert len(simulator.simulator.seen) == 2
+
+
+async def test_an_end_that_a_leaving_client_was_not_sent_is_there_for_its_chat(simulator: RunningSimulator) -> None:
+    server = await proxy_with(config(simulator))
+    async with aiohttp.ClientSession(server.url) as http:
+        leaving = await Downstream.ask(server, "ai-sdk", "stall")
+        begun = await leaving.read(100)
+        (stream,) = server.shared.kept.streams.all()
+        assert server._listener is not None
+        (inbound,) = server._listener.connections
+        # it is closed already when the end comes, and its handler does not know yet
+        inbound.leave()
+        stream.end("client_gone")
+        assert stream.over
+        async with http.get("/api/chat/c/stream") as answer:
+            assert answer.status == 200
+            assert (await answer.read()).startswith(begun.partition(b"\r\n\r\n")[2].partition(b"\r\n")[2][:40])
+        async with http.get("/api/chat/c/stream") as again:
+            assert again.status == 204
+    await server.stop()
