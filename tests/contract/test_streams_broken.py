@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from streamweir.faces.browser_ws import PONG
+from streamweir.server.drain import drain
 from streamweir.server.life import Server
 from streamweir.server.reply import StreamReply
 from streamweir.server.sockets import Session
@@ -203,3 +204,33 @@ async def test_an_end_that_a_leaving_client_was_not_sent_is_there_for_its_chat(s
         async with http.get("/api/chat/c/stream") as again:
             assert again.status == 204
     await server.stop()
+
+
+async def test_a_stream_that_begins_as_the_last_one_ends_is_waited_for_in_peace(
+    narrow: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    wait = asyncio.wait
+
+    async def counted(*tasks: Any, **how: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await wait(*tasks, **how)
+
+    async with aiohttp.ClientSession(narrow.url, headers={"X-API-Key": "one"}) as http:
+        url = await create(http, "stall")
+        waits = asyncio.create_task(http.post("/api/llm/stream", json=wanted("stall")))
+        await until(lambda: narrow.shared.slots.admission.queued)
+        draining = asyncio.create_task(drain(narrow.shared.census, 5.0, asyncio.Event(), lambda _: None))
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(asyncio, "wait", counted)
+        # the one that waited has its slot in the same moment
+        async with http.delete(url) as answer:
+            assert answer.status == 204
+        await asyncio.sleep(0.3)
+        assert narrow.shared.census.streams
+        assert looks < 10
+        narrow.shared.census.end("draining")
+        await draining
+        async with await waits as answer:
+            assert b"server_draining" in await answer.read()
