@@ -116,11 +116,13 @@ async def test_a_refused_chat_that_two_asked_for_is_forgotten_once(simulator: Ru
     await server.stop()
 
 
-async def test_who_reads_no_answers_while_the_upstream_is_silent_stops_nobody() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An upstream that answers nothing."""
+    await reader.read()
+    writer.close()
 
+
+async def test_who_reads_no_answers_while_the_upstream_is_silent_stops_nobody() -> None:
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as behind:
         url = f"http://127.0.0.1:{behind.sockets[0].getsockname()[1]}/v1"
         text = f'[upstreams.sim]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m")
@@ -234,3 +236,19 @@ async def test_a_stream_that_begins_as_the_last_one_ends_is_waited_for_in_peace(
         await draining
         async with await waits as answer:
             assert b"server_draining" in await answer.read()
+
+
+async def test_a_new_message_has_the_slot_of_a_reply_that_never_began(told: Told) -> None:
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as behind:
+        url = f"http://127.0.0.1:{behind.sockets[0].getsockname()[1]}/v1"
+        text = f'[upstreams.sim]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m")
+        key = KEYS.partition('[[server.keys]]\nname = "two"')[0] + "concurrent = 1\n"
+        server = await proxy_with(f'{text}[server]\ncommit_after = "100ms"\n{key}', told)
+        async with aiohttp.ClientSession(server.url, headers={"X-API-Key": "one"}) as http:
+            for prompt in ("first", "second"):
+                leaving = http.post("/api/chat", json=body_of("ai-sdk", "p", prompt))
+                async with leaving as answer:
+                    assert answer.status == 200, await answer.text()
+                await until(lambda: all(one.abandoned for one in server.shared.kept.streams.all()))
+        assert [report.cancelled_by for report in told.reports] == ["client"]
+        await server.stop()
