@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from streamweir.faces.browser_ws import PONG
+from streamweir.server.drain import drain
 from streamweir.server.life import Server
 from streamweir.server.reply import StreamReply
 from streamweir.server.sockets import Session
@@ -115,11 +116,13 @@ async def test_a_refused_chat_that_two_asked_for_is_forgotten_once(simulator: Ru
     await server.stop()
 
 
-async def test_who_reads_no_answers_while_the_upstream_is_silent_stops_nobody() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An upstream that answers nothing."""
+    await reader.read()
+    writer.close()
 
+
+async def test_who_reads_no_answers_while_the_upstream_is_silent_stops_nobody() -> None:
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as behind:
         url = f"http://127.0.0.1:{behind.sockets[0].getsockname()[1]}/v1"
         text = f'[upstreams.sim]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m")
@@ -183,3 +186,69 @@ async def test_a_chat_that_is_asked_for_twice_while_it_waits_is_one_reply(
         first, second = await asyncio.gather(*posts)
         assert first == second
     assert len(simulator.simulator.seen) == 2
+
+
+async def test_an_end_that_a_leaving_client_was_not_sent_is_there_for_its_chat(simulator: RunningSimulator) -> None:
+    server = await proxy_with(config(simulator))
+    async with aiohttp.ClientSession(server.url) as http:
+        leaving = await Downstream.ask(server, "ai-sdk", "stall")
+        begun = await leaving.read(100)
+        (stream,) = server.shared.kept.streams.all()
+        assert server._listener is not None
+        (inbound,) = server._listener.connections
+        # it is closed already when the end comes, and its handler does not know yet
+        inbound.leave()
+        stream.end("client_gone")
+        assert stream.over
+        async with http.get("/api/chat/c/stream") as answer:
+            assert answer.status == 200
+            assert (await answer.read()).startswith(begun.partition(b"\r\n\r\n")[2].partition(b"\r\n")[2][:40])
+        async with http.get("/api/chat/c/stream") as again:
+            assert again.status == 204
+    await server.stop()
+
+
+async def test_a_stream_that_begins_as_the_last_one_ends_is_waited_for_in_peace(
+    narrow: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    wait = asyncio.wait
+
+    async def counted(*tasks: Any, **how: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await wait(*tasks, **how)
+
+    async with aiohttp.ClientSession(narrow.url, headers={"X-API-Key": "one"}) as http:
+        url = await create(http, "stall")
+        waits = asyncio.create_task(http.post("/api/llm/stream", json=wanted("stall")))
+        await until(lambda: narrow.shared.slots.admission.queued)
+        draining = asyncio.create_task(drain(narrow.shared.census, 5.0, asyncio.Event(), lambda _: None))
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(asyncio, "wait", counted)
+        # the one that waited has its slot in the same moment
+        async with http.delete(url) as answer:
+            assert answer.status == 204
+        await asyncio.sleep(0.3)
+        assert narrow.shared.census.streams
+        assert looks < 10
+        narrow.shared.census.end("draining")
+        await draining
+        async with await waits as answer:
+            assert b"server_draining" in await answer.read()
+
+
+async def test_a_new_message_has_the_slot_of_a_reply_that_never_began(told: Told) -> None:
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as behind:
+        url = f"http://127.0.0.1:{behind.sockets[0].getsockname()[1]}/v1"
+        text = f'[upstreams.sim]\ndialect = "openai"\nbase_url = "{url}"\n' + profile("p", "m")
+        key = KEYS.partition('[[server.keys]]\nname = "two"')[0] + "concurrent = 1\n"
+        server = await proxy_with(f'{text}[server]\ncommit_after = "100ms"\n{key}', told)
+        async with aiohttp.ClientSession(server.url, headers={"X-API-Key": "one"}) as http:
+            for prompt in ("first", "second"):
+                leaving = http.post("/api/chat", json=body_of("ai-sdk", "p", prompt))
+                async with leaving as answer:
+                    assert answer.status == 200, await answer.text()
+                await until(lambda: all(one.abandoned for one in server.shared.kept.streams.all()))
+        assert [report.cancelled_by for report in told.reports] == ["client"]
+        await server.stop()

@@ -62,8 +62,7 @@ class Attached:
             self.after += len(entries)
             if log.ended and self.after + 1 == log.next:
                 self._over = True
-                self._stream.delivered = True
-                self._reply.finish(b"".join(entries))
+                self._stream.delivered |= self._reply.finish(b"".join(entries))
             elif not self._reply.send(b"".join(entries)):
                 self.stuck = True
         if self._wake is not None and not self._wake.done():

@@ -64,6 +64,9 @@ async def _make(request: web.Request, opening: Opening, chat: str, face: AiSdk) 
     if before is not None and before.abandoned:
         # a chat has one reply at a time: what nobody reads any more was stopped
         before.end("client_gone")
+        if not before.over:
+            # its handshake is cancelled a moment later: the key may have but this one
+            await asyncio.wait([before.opened])
     return Resumable(
         request,
         opening,

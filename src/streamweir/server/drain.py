@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from streamweir.server.census import Census
 
@@ -35,12 +35,15 @@ async def drain(census: Census, seconds: float, hurried: asyncio.Event, say: Cal
     census.drain()
     loop = asyncio.get_running_loop()
     began_with, ends, said = len(census.streams), loop.time() + seconds, -1
-    waits = [loop.create_task(census.empty()), loop.create_task(hurried.wait())]
+    waits: list[asyncio.Task[Any]] = [loop.create_task(census.empty()), loop.create_task(hurried.wait())]
     try:
         while (count := len(census.streams)) and (rest := ends - loop.time()) > 0 and not hurried.is_set():
             if count != said:
                 say(f"draining: {_streams(count)} left, {rest:.0f} s")
                 said = count
+            if waits[0].done():
+                # the slot of the last one went to another that waited
+                waits[0] = loop.create_task(census.empty())
             await asyncio.wait(waits, timeout=min(rest, LINE_EVERY), return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:

@@ -67,15 +67,16 @@ class StreamReply(web.StreamResponse):
         transport.write(data)
         return transport.get_write_buffer_size() <= HIGH_WATER
 
-    def finish(self, data: bytes) -> None:
-        """Write the last piece and end the body, in one write."""
+    def finish(self, data: bytes) -> bool:
+        """Write the last piece and end the body, in one write. False where the client has left."""
         self._finished = True
         if self._transport is None or self._transport.is_closing():
-            return
+            return False
         if self._framed:
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
         self.written += len(data)
         self._transport.write(data)
+        return True
 
     @property
     def taken(self) -> tuple[int, int]:
