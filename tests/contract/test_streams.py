@@ -447,8 +447,10 @@ async def test_the_same_init_twice_in_the_queue(simulator: RunningSimulator, key
         sockets = [await opened(http), await opened(http)]
         for count, socket in enumerate(sockets, 1):
             await socket.send_json({"type": "init", "payload": payload})
-            while server.shared.slots.admission.queued < count:
-                await asyncio.sleep(0.01)
+            # with a key the second waits for what becomes of the first
+            async with asyncio.timeout(5):
+                while server.shared.slots.admission.queued < (1 if key is not None else count):
+                    await asyncio.sleep(0.01)
         assert (await http.delete(running)).status == 204
         acks = [await socket.receive_json(timeout=5) for socket in sockets]
         # with a key it is one stream; without one, each has a name of its own
@@ -734,4 +736,39 @@ async def test_a_stream_that_is_held_back_goes_on_when_the_logs_have_room(
             assert not told.reports, "nobody reads it, and there is no room"
             full = False
             assert (await told.next(10)).status == "completed"
+    await server.stop()
+
+
+async def test_a_ticket_opens_what_is_its_own_and_nothing_else_of_its_key(simulator: RunningSimulator) -> None:
+    server = await proxy_with(config(simulator, more=KEYS))
+    one = {"X-API-Key": "one"}
+    async with aiohttp.ClientSession(server.url) as http:
+
+        async def ticket() -> dict[str, str]:
+            async with http.post("/api/llm/tickets", json={"profile": "p"}, headers=one) as answer:
+                return {"X-Streamweir-Ticket": (await answer.json())["ticket"]}
+
+        url = await create(http, "slow", **one)
+        async with http.post("/api/chat", json=body_of("ai-sdk", "slow"), headers=one) as answer:
+            await answer.content.readany()
+        bare = url.partition("?")[0]
+        for method in ("GET", "DELETE"):
+            async with http.request(method, bare, headers=await ticket()) as answer:
+                assert answer.status == 404
+            async with http.request(method, "/api/chat/c/stream", headers=await ticket()) as answer:
+                assert answer.status == 204
+        # a chat that is asked for with a ticket takes no other's place
+        async with http.post("/api/chat", json=body_of("ai-sdk", "p"), headers=await ticket()) as answer:
+            assert (await answer.read()).endswith(b"data: [DONE]\n\n")
+        async with http.get("/api/chat/c/stream", headers=one) as answer:
+            assert (await answer.read()).count(b"text-delta") > 100
+        # what it creates is its own by the capability
+        mine = await create(http, "p", **await ticket())
+        assert dense(await read(http, mine))
+        socket = await opened(http, protocols=["streamweir.key.one"])
+        ack = await ask(socket, "p")
+        await messages(socket)
+        other = await opened(http, protocols=[f"streamweir.ticket.{(await ticket())['X-Streamweir-Ticket']}"])
+        await resume(other, streamId=ack["streamId"])
+        assert (await other.receive_json(timeout=5))["code"] == "stream_not_found"
     await server.stop()

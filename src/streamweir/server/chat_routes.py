@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from hashlib import sha256
+from typing import Final
 
 from aiohttp import web
 
@@ -18,6 +19,9 @@ from streamweir.server.shared import SHARED, TOLD, opening_of, request_id_of, wh
 from streamweir.server.stream_routes import checked, position_of
 from streamweir.server.streams import id_headers, stream
 
+CANCELLED_WITHIN: Final = 1.0
+"""Seconds in which a handshake that is cancelled is over: the loop's next rounds."""
+
 
 async def chat(request: web.Request) -> web.StreamResponse:
     """`POST /api/chat`: the AI SDK's UI message stream. One that names its chat goes on without its client."""
@@ -25,7 +29,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
     body = await request.read()
     asked = ai_sdk_request.read_request(body)
     message_id = asked.continues or f"msg-{request_id_of(request)}"
-    if asked.chat is None or not shared.serving.resume_window:
+    # a page has what is its own, and its key has all pages' chats
+    if asked.chat is None or who_of(request).ticket or not shared.serving.resume_window:
         opening = await opening_of(request, asked.wanted, withdraw=False)
         return await stream(request, opening, AiSdk(message_id=message_id), HEADERS)
     digest = sha256(body).digest()
@@ -66,7 +71,7 @@ async def _make(request: web.Request, opening: Opening, chat: str, face: AiSdk) 
         before.end("client_gone")
         if not before.over:
             # its handshake is cancelled a moment later: the key may have but this one
-            await asyncio.wait([before.opened])
+            await before.opened(CANCELLED_WITHIN)
     return Resumable(
         request,
         opening,
@@ -101,4 +106,6 @@ async def chat_cancel(request: web.Request) -> web.Response:
 
 
 def _of_chat(request: web.Request) -> Resumable | None:
+    if who_of(request).ticket:
+        return None
     return request.app[SHARED].kept.streams.of_chat(who_of(request).name, request.match_info["id"])

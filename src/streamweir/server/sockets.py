@@ -222,6 +222,9 @@ class Session:
     def _again(self, asked: Resume) -> None:
         """Go on with a stream that another connection began."""
         who = NOBODY if asked.cap is not None else self._let_in(asked.ticket)
+        if who.ticket:
+            # a page has what is its own, by its capability, and its key has all pages'
+            raise unknown()
         stream = self._found(asked.stream_id, who.name, asked.cap)
         after = checked(stream, asked.after)
         # behind the end: the last message once more, so that nobody waits for it

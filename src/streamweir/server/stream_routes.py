@@ -72,8 +72,11 @@ async def cancel(request: web.Request) -> web.Response:
 
 def found(request: web.Request) -> Resumable:
     """The stream that a request names. Raises Problem where there is none for whoever asks."""
-    owner, capability = who_of(request).name, request.query.get("cap")
-    stream = request.app[SHARED].kept.streams.find(request.match_info["id"], owner, capability)
+    who, capability = who_of(request), request.query.get("cap")
+    stream = request.app[SHARED].kept.streams.find(request.match_info["id"], who.name, capability)
+    if who.ticket and capability is None:
+        # a page has what is its own, and its key has all pages'
+        stream = None
     if stream is None or stream.wire != "sse":
         raise unknown()
     return stream
