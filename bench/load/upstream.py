@@ -1,6 +1,6 @@
 """An OpenAI-compatible upstream whose events leave on time: one timer for all streams, one write an event.
 
-The model says what is asked for: `paced` gives `rate` events a second, `flood` as much as is read.
+The model says what is asked for: `paced` gives `rate` events a second, `flood` 300, without an end.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from bench.load.marks import END, event
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 SLOT = 0.005
-FLOOD = 20_000
-"""Events of a flood: more than all buffers on the way hold."""
+FLOOD = 300.0
+"""Events a second of a flood: sixty times those of a paced stream, so that all buffers on the way are full in seconds."""
 
 
 class Stream(asyncio.Protocol):
@@ -42,22 +42,13 @@ class Stream(asyncio.Protocol):
         self.number = 0
         self.transport.write(HEAD)
         self.flooding = b'"flood"' in body
-        if self.flooding:
-            self.pour()
-        else:
-            self.upstream.start(self)
+        self.upstream.start(self)
 
     def pause_writing(self) -> None:
         self.full = True
 
     def resume_writing(self) -> None:
         self.full = False
-        if self.flooding:
-            self.pour()
-
-    def pour(self) -> None:
-        while not self.full and not self.transport.is_closing() and self.number < FLOOD:
-            self.send()
 
     def send(self) -> None:
         data = event(self.number)
@@ -75,25 +66,29 @@ class Upstream:
         self.every = 1 / rate
         self.events = events
         self.due: deque[tuple[float, Stream]] = deque()
+        self.floods: deque[tuple[float, Stream]] = deque()
         self.requests = 0
 
     def start(self, stream: Stream) -> None:
-        self.due.append((asyncio.get_running_loop().time() + self.every, stream))
+        queue, every = (self.floods, 1 / FLOOD) if stream.flooding else (self.due, self.every)
+        queue.append((asyncio.get_running_loop().time() + every, stream))
 
     async def run(self) -> None:
         """Send what is due. All wait equally long between two events, so that the queue is in order by itself."""
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
-            while self.due and self.due[0][0] <= now:
-                at, stream = self.due.popleft()
-                if stream.transport.is_closing():
-                    continue
-                if stream.number == self.events:
-                    stream.end()
-                    continue
-                stream.send()
-                self.due.append((max(at + self.every, now), stream))
+            for queue, every in ((self.due, self.every), (self.floods, 1 / FLOOD)):
+                while queue and queue[0][0] <= now:
+                    at, stream = queue.popleft()
+                    if stream.transport.is_closing():
+                        continue
+                    if stream.number == self.events and not stream.flooding:
+                        stream.end()
+                        continue
+                    if not stream.full:
+                        stream.send()
+                    queue.append((at + every, stream))
             await asyncio.sleep(SLOT)
 
 

@@ -338,8 +338,9 @@ async def test_two_hundred_streams_and_one_that_does_not_read(proxy: Server, sim
         await asyncio.sleep(0.5)
         assert simulator.simulator.seen[0].written == held, "the upstream of the slow client is still read"
         assert simulator.simulator.seen[0].outcome == "open"
-        # simulator, proxy and 200 clients live in this one process
-        assert resident() - before < 60_000_000
+        # simulator, proxy and 200 clients live in this one process; the kernel keeps little for a client, so that what a
+        # stream may have waiting (64 KiB and a read of the upstream, at most 256 KiB) waits here
+        assert resident() - before < 200_000_000
         assert took < 30
 
 
