@@ -29,7 +29,7 @@ guard = "{guard}"
 [profiles.flood]
 upstream = "up"
 model = "flood"
-guard = "{guard}"
+guard = "off"
 """
 OVER = 2.0
 """Seconds in which the clients of one round begin, so that their events are spread as those of strangers are."""

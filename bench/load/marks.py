@@ -24,9 +24,10 @@ def number_of(text: str) -> int:
     return int("".join(f"{LETTERS.index(letter):x}" for letter in text), 16)
 
 
-def event(number: int) -> bytes:
-    """One chunk of an OpenAI-style answer, marked."""
+def event(number: int, more: int = 0) -> bytes:
+    """One chunk of an OpenAI-style answer, marked, with so many characters besides."""
     text = f"{PROSE[number % len(PROSE)]}n{letters(number)}z t{letters(time.monotonic_ns() // 1000)}z "
+    text += "x" * more
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"

@@ -1,6 +1,6 @@
 """An OpenAI-compatible upstream whose events leave on time: one timer for all streams, one write an event.
 
-The model says what is asked for: `paced` gives `rate` events a second, `flood` 300, without an end.
+The model says what is asked for: `paced` gives `rate` events a second, `flood` 15 large ones, without an end.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from bench.load.marks import END, event
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 SLOT = 0.005
-FLOOD = 300.0
-"""Events a second of a flood: sixty times those of a paced stream, so that all buffers on the way are full in seconds."""
+FLOOD = 15.0
+"""Events a second of a flood, each of 4 KB: all buffers on the way are full in seconds, and others have the CPU."""
 
 
 class Stream(asyncio.Protocol):
@@ -51,7 +51,7 @@ class Stream(asyncio.Protocol):
         self.full = False
 
     def send(self) -> None:
-        data = event(self.number)
+        data = event(self.number, 4000 if self.flooding else 0)
         self.number += 1
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 

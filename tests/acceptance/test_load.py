@@ -36,6 +36,8 @@ def test_a_thousand_streams(face: str, more: list[str], capsys: pytest.CaptureFi
     for one in rounds:
         assert (one["lost"], one["repeated"], one["failed"]) == (0, 0, 0), one["why"]
         assert one["events"] == 5 * int(SECONDS) * one["streams"]
-        assert one["kib_a_stream"] is None or one["kib_a_stream"] <= MOST_KIB[face]
+        # those that never read have their own buffers, beside the thousand
+        if one["kib_a_stream"] is not None and "silent" not in one:
+            assert one["kib_a_stream"] <= MOST_KIB[face]
     if face == "resumable":
         assert rounds[-1]["cuts"] > 2000
