@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import resource
 import statistics
@@ -66,6 +67,9 @@ class Child:
 
 async def round_of(base: str, face: str, given: argparse.Namespace, proxy: Child | None) -> dict[str, object]:
     """All clients at once; what they saw together."""
+    # a walk of this process's own collector would be a late moment of everybody's
+    gc.collect()
+    gc.disable()
     count, events = given.streams, int(given.rate * given.seconds)
     timeout = aiohttp.ClientTimeout(total=given.seconds + 60)
     before = proxy.kib() if proxy else 0
