@@ -35,10 +35,12 @@ def loaded(code: str) -> set[str]:
     return set(json.loads(out.splitlines()[-1]))
 
 
-def test_importing_events_costs_at_most_60_ms_of_cpu() -> None:
-    cost = cpu("import streamweir.events") - cpu("pass")
-    print(f"\nimport streamweir.events: {cost:.1f} ms of CPU beyond the interpreter's own start")
-    assert cost <= 60
+def test_importing_events_costs_hardly_more_than_what_they_are_made_of() -> None:
+    """Against msgspec in the same run: 60 ms of one day were 88 of another, with the same code on the same machine."""
+    start = cpu("pass")
+    cost, msgspec = cpu("import streamweir.events") - start, cpu("import msgspec") - start
+    print(f"\nimport streamweir.events: {cost:.1f} ms of CPU beyond the interpreter's own start, msgspec {msgspec:.1f}")
+    assert cost <= 1.3 * msgspec
 
 
 USES = {
