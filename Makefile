@@ -54,8 +54,9 @@ lint: .venv/dev
 	node_modules/.bin/pyright
 	node_modules/.bin/tsc -p .
 
+# ONLY=check leaves out what `make test` has run already
 check: lint
-	STREAMWEIR_REQUIRE_ALL=1 $(BIN)/python -m pytest
+	STREAMWEIR_REQUIRE_ALL=1 $(BIN)/python -m pytest $(if $(ONLY),-m $(ONLY))
 
 soak: .venv/dev
 	STREAMWEIR_REQUIRE_ALL=1 STREAMWEIR_SOAK=1 $(BIN)/python -m pytest -m slow || \

@@ -29,9 +29,10 @@ dialect = "{dialect}"
 base_url = "{url}"
 client_id = "sim-client"
 client_secret = "sim-secret"
-idle_timeout = "400ms"
-first_token_timeout = "800ms"
 """
+
+SOON = 'idle_timeout = "400ms"\nfirst_token_timeout = "800ms"\n'
+"""For models with a fault. A reply that must come whole has the usual limits: a busy machine stops for as long."""
 
 
 ON_UVLOOP = {
@@ -114,6 +115,7 @@ def proxy_config(
     text = CONFIG.format(dialect=dialect, url=url)
     for name, model in models.items():
         text += f'[profiles."{name}"]\nupstream = "sim"\nmodel = "{model}"\nguard = "{guard}"\n'
+        text += "" if model.startswith("sim:none") else SOON
     return text
 
 

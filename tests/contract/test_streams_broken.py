@@ -132,12 +132,14 @@ async def test_who_reads_no_answers_while_the_upstream_is_silent_stops_nobody() 
         mute.writer.transport.pause_reading()
         (session,) = server.shared.census.sockets
         assert isinstance(session, Session)
-        # what a flood of its own pings would bring about, until its kernel takes no more either
-        while not session.out.stuck:
-            while not session.out.stuck:
+
+        def dropped() -> bool:
+            # what a flood of its own pings would bring about: its kernel takes more now and then, and is filled again
+            if not session.out.stuck:
                 session.out.write(PONG * 1000)
-            await asyncio.sleep(0.1)
-        await until(lambda: not server.shared.slots.admission.live)
+            return not server.shared.slots.admission.live
+
+        await until(dropped)
         mute.leave()
         await server.stop()
 
