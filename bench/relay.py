@@ -42,7 +42,7 @@ def relay(dialect: str, encode: Callable[[Any], Any]) -> Relay[Any]:
         Attempt(
             FRAMINGS[BUILTIN[dialect].framing](),
             BUILTIN[dialect].decoder(DecodeOptions()),
-            Integrity(),
+            Integrity() if BUILTIN[dialect].numbered else None,
             Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
             TimeLimits(),
             sent_at=0.0,

@@ -28,7 +28,7 @@ def attempt(
     return Attempt(
         framing(dialect),
         BUILTIN[dialect].decoder(DecodeOptions(**options)),
-        Integrity(),
+        Integrity() if BUILTIN[dialect].numbered else None,
         Identity(request_id="r", dialect=dialect, model="m", started_at=1e9, called_at=0.0),
         limits,
         sent_at=0.0,

@@ -27,6 +27,7 @@ from streamweir.flows.continuation import NOTHING_FOLLOWS, Again, AgainPolicy, C
 from streamweir.report import WHOLE, IntegrityReport, Report
 from streamweir.request import Request
 from streamweir.stages import Stage
+from streamweir.stages.coalesce import coalesce
 from streamweir.stages.integrity import Integrity, joined
 from streamweir.stages.joint import Overlap
 from streamweir.stages.limits import NEVER, Limits, TimeLimits
@@ -54,13 +55,14 @@ class Decode(Protocol):
 class Attempt(msgspec.Struct, frozen=True):
     """What belongs to one answer of the upstream, and to the requests that led to it.
 
-    `received` counts bytes of the answer that were read before the relay saw it, `attempts` all requests of the call.
+    `integrity` is none where the dialect numbers nothing. `received` counts bytes of the answer that were read before
+    the relay saw it, `attempts` all requests of the call.
     Whose answer it is (`identity`, `limits`, `policy`) changes only where another profile is asked instead.
     """
 
     framing: Framing
     decode: Decode
-    integrity: Integrity
+    integrity: Integrity | None
     identity: Identity
     limits: TimeLimits
     sent_at: float
@@ -74,24 +76,9 @@ class Relay(Generic[Out]):
     """See the module's docstring."""
 
     __slots__ = (
-        "_attempt",
-        "_conclude",
-        "_decode",
-        "_encode",
-        "_framing",
-        "_integrity",
-        "_limits",
-        "_lost_text",
-        "_measure",
-        "_numbers",
-        "_overlap",
-        "_policy",
-        "_release",
-        "_said",
-        "_tools",
-        "again",
-        "done",
-    )
+        "_coalesce", "_conclude", "_decode", "_encode", "_framing", "_integrity", "_limits", "_lost_text", "_measure",
+        "_numbers", "_overlap", "_policy", "_release", "_said", "_tools", "again", "done",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -99,8 +86,11 @@ class Relay(Generic[Out]):
         *,
         release: Stage[Upstream, Released | End],
         encode: Callable[[Sequence[Released]], Out],
+        coalesced: bool = False,
     ) -> None:
+        """`coalesced`: what one read held of a text is released in one piece."""
         self._encode = encode
+        self._coalesce = coalesce if coalesced else None
         self._policy = attempt.policy if attempt.policy != NOTHING_FOLLOWS else None
         called_at = attempt.identity.called_at
         self._limits = Limits(attempt.limits, called_at, attempt.sent_at)
@@ -167,7 +157,7 @@ class Relay(Generic[Out]):
         if again is None or self.done:
             return self._encode(())
         self.again = None
-        numbers = self._integrity.report()
+        numbers = self._numbered()
         self._begin(attempt)
         if again.kind == "fallback":
             self._policy = attempt.policy if attempt.policy != NOTHING_FOLLOWS else None
@@ -184,7 +174,7 @@ class Relay(Generic[Out]):
             told = (ThrownAway(again.end.code or again.end.status),)
         elif again.kind == "continue":
             self._conclude.continuations += 1
-            self._numbers = joined(self._numbers, numbers)
+            self._numbers = numbers
             self._overlap = Overlap(self.said)
             told = (Rejoined(),)
         return self._pass((*before, *told), now)
@@ -249,35 +239,49 @@ class Relay(Generic[Out]):
         if self.done or not events:
             return self._encode(())
         try:
-            out = self._encode(self._run(events, now))
+            if self._integrity is not None:
+                events = self._integrity(events, now)
+            for event in events:
+                if type(event) is Delta or type(event) is ToolCallDelta:
+                    self._limits.content_at = now
+                    break
+            if self._overlap is not None:
+                events = self._overlap(events, now)
+            if self._policy is not None and events:
+                events = self._ask_again(self._policy, events, now)
+            out = self._encode(self._finish(events, now))
         except Exception as error:
             out = self._encode(self._finish((own_error(error),), now))
         self.done = self._conclude.report is not None
         return out
 
-    def _run(self, events: Sequence[Upstream], now: float) -> Sequence[Released]:
-        events = self._limits(self._integrity(events, now), now)
-        if self._overlap is not None:
-            events = self._overlap(events, now)
-        if self._policy is not None and events:
-            self._said += [e.text for e in events if type(e) is Delta and not e.choice and e.channel == "content"]
-            events = self._ask_again(self._policy, events, now)
-        return self._finish(events, now)
-
     def _finish(self, events: Sequence[Upstream], now: float) -> Sequence[Released]:
-        if self._lost_text and events and type(end := events[-1]) is End and end.status in WHOLE:
-            events = [*events[:-1], msgspec.structs.replace(ended_by("text_dropped"), sections=end.sections)]
-        if self._numbers is not None and events and type(events[-1]) is End:
-            sections = events[-1].sections
-            sections["integrity"] = joined(self._numbers, sections.get("integrity") or IntegrityReport())
-        out = self._release(self._measure(events, now), now)
+        if events and type(events[-1]) is End:
+            events = self._ending(events, events[-1])
+        events = self._measure(events, now)
+        if self._coalesce is not None:
+            events = self._coalesce(events)
+        out = self._release(events, now)
         if out and type(last := out[-1]) is End and "timing" not in last.sections:
             # the guard ended the stream, and nobody before it knows yet
             self._measure((last,), now)
-            last.sections["integrity"] = joined(self._numbers, self._integrity.report())
+            last.sections["integrity"] = self._numbered()
         return self._conclude(out, now)
 
+    def _ending(self, events: Sequence[Upstream], end: End) -> Sequence[Upstream]:
+        if self._lost_text and end.status in WHOLE:
+            end = msgspec.structs.replace(ended_by("text_dropped"), sections=end.sections)
+            events = [*events[:-1], end]
+        if self._numbers is not None or self._integrity is None:
+            end.sections["integrity"] = joined(self._numbers, end.sections.get("integrity") or IntegrityReport())
+        return events
+
+    def _numbered(self) -> IntegrityReport:
+        """What all answers so far say of their numbers."""
+        return joined(self._numbers, self._integrity.report() if self._integrity is not None else IntegrityReport())
+
     def _ask_again(self, policy: AgainPolicy, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
+        self._said += [e.text for e in events if type(e) is Delta and not e.choice and e.channel == "content"]
         self._tools = self._tools or any(type(event) is ToolCallDelta for event in events)
         end = events[-1]
         if type(end) is not End:

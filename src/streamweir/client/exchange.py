@@ -190,7 +190,9 @@ class Exchange:
         return Attempt(
             framing=framing,
             decode=self.dialect.decoder(opening.decode or settings.decode),
-            integrity=Integrity(failing=opening.again.on_gaps != "ignore", max_gap_ratio=settings.max_gap_ratio),
+            integrity=Integrity(failing=opening.again.on_gaps != "ignore", max_gap_ratio=settings.max_gap_ratio)
+            if self.dialect.numbered
+            else None,
             sent_at=opening.sent_at or opening.called_at,
             attempts=opening.before + opening.attempts,
             received=len(opening.socket.unread) if opening.socket is not None else 0,
@@ -229,6 +231,7 @@ class Exchange:
             self.attempt(opening),
             release=opening.release(Names(request.request_id, request.model, dialect.name)),
             encode=encode,
+            coalesced=opening.coalesced,
         )
         if opening.error is not None:
             opening.error.correlation_id = opening.error.correlation_id or opening.correlation_id

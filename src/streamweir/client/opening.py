@@ -29,7 +29,7 @@ class Opening(msgspec.Struct):
     one. `failures` counts what was retried already, `before` the requests that other profiles were sent.
 
     `release` makes the stage that lets text out: a guard, or what releases it unread; what `covering` covers is masked
-    in a recording. `others` are the handshakes with
+    in a recording. `coalesced`: what one read held of a text leaves in one piece. `others` are the handshakes with
     the profiles that may be asked instead, each with its `source`, and `successor` is the one that took over from this.
     """
 
@@ -48,6 +48,7 @@ class Opening(msgspec.Struct):
     choices: int = 1
     release: Callable[[Names], Stage[Upstream, Released | End]] = release_unguarded
     covering: Guard | None = None
+    coalesced: bool = False
     source: Any = None
     others: tuple[Opening, ...] = ()
     successor: Opening | None = None

@@ -46,6 +46,7 @@ class Dialect:
     `encode_body` raises RequestError; what `decoder` makes turns frames into upstream events for one stream;
     `encoder` makes what turns events into the bytes that a gateway sends (for the simulator and tests).
     `scopes` must be granted, `asked_too` are asked for and not required. `request_id_header` carries the request's id;
+    `numbered` says that its chunks may have sequence numbers;
     `counted` says that the prompt is counted against the model's context window even where none is configured.
     """
 
@@ -62,6 +63,7 @@ class Dialect:
     headers: tuple[tuple[str, str], ...] = ()
     request_id_header: str | None = None
     counted: bool = False
+    numbered: bool = False
 
 
 BUILTIN: Final[dict[str, Dialect]] = {
@@ -76,6 +78,7 @@ BUILTIN: Final[dict[str, Dialect]] = {
         encoder=ChunkEncoder,
         scopes=sse_gateway.SCOPES,
         headers=(("Cache-Control", "no-cache"),),
+        numbered=True,
     ),
     "ndjson-chat": Dialect(
         name="ndjson-chat",

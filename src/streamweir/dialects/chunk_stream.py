@@ -43,10 +43,10 @@ class ChunkDecoder:
         for frame in frames:
             if self._ended:
                 break
-            if type(frame) is Malformed:
-                self._end(events, protocol_error(frame.message))
-            elif type(frame) is Event:
+            if type(frame) is Event:
                 self._event(frame, events)
+            elif type(frame) is Malformed:
+                self._end(events, protocol_error(frame.message))
         return events
 
     def rest(self) -> list[Upstream]:
@@ -98,8 +98,7 @@ class ChunkDecoder:
                 number = choice.index if type(choice.index) is int else 0
                 if number in self._stop or len(self._stop) < MAX_CHOICES:
                     self._stop[number] = reason[:MAX_REASON]
-        sequence = count(chunk.sequence)
-        if self._numbered and sequence is not None:
+        if self._numbered and (sequence := count(chunk.sequence)) is not None:
             events.append(Numbered(sequence, tuple(content)))
         else:
             events += content

@@ -90,6 +90,7 @@ class Profile:
             choices=wanted.choices,
             source=self.client,
             release=release,
+            coalesced=True,
         )
 
     def _with_system(self, messages: list[Message]) -> list[Message]:

@@ -32,19 +32,9 @@ class Downstream:
     """
 
     __slots__ = (
-        "_beat_at",
-        "_carrier",
-        "_committing",
-        "_every",
-        "_held",
-        "_open",
-        "_patience",
-        "_reply",
-        "_request",
-        "_slow",
-        "_wake",
-        "_wheel",
-    )
+        "_beat_at", "_carrier", "_committing", "_every", "_held", "_open", "_patience", "_reply", "_request", "_slow",
+        "_wake", "_wheel",
+    )  # fmt: skip
 
     def __init__(self, request: web.Request, reply: StreamReply, serving: Serving, wheel: Wheel, at: float) -> None:
         """`at`: when it was asked."""
@@ -136,16 +126,17 @@ class Downstream:
     def take(self, out: bytes) -> None:
         """Bytes for the client."""
         carrier = self._carrier
+        done = carrier is not None and carrier.relay.done
         if self._held is not None:
             self._held += out
-        elif carrier is not None and carrier.relay.done:
+        elif done:
             self._reply.finish(out)
         elif out and not self._reply.send(out) and carrier is not None:
             self._slow = True
             carrier.pause()
             self._wheel.add(self)
             self._awake()
-        if carrier is not None and carrier.relay.done:
+        if done:
             self._awake()
 
     async def _begin(self) -> None:

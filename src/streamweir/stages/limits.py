@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from streamweir.events import Delta, End, ToolCallDelta, Upstream
+from streamweir.events import End
 
 NEVER = float("inf")
 
@@ -22,31 +20,23 @@ class TimeLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits:
-    """Watches one stream: a stage (content passes through it unchanged) and a clock's ear.
+    """Watches the time of one stream.
 
-    `called_at` is when the caller asked, `sent_at` when the request went out; `heard_at` is set by whoever feeds the
-    stream whenever bytes come, whatever they are. While our own reader has paused the
+    `called_at` is when the caller asked, `sent_at` when the request went out. Whoever feeds the stream sets `heard_at`
+    whenever bytes come, whatever they are, and `content_at` whenever content does. While our own reader has paused the
     upstream, silence is not the upstream's: only the deadline runs on.
     """
 
-    __slots__ = ("_called_at", "_content_at", "_deadline_at", "_first_by", "_paused_at", "heard_at", "limits")
+    __slots__ = ("_called_at", "_deadline_at", "_first_by", "_paused_at", "content_at", "heard_at", "limits")
 
     def __init__(self, limits: TimeLimits, called_at: float, sent_at: float) -> None:
         self.limits = limits
         self._called_at = called_at
         self.heard_at = sent_at
-        self._content_at: float | None = None
+        self.content_at: float | None = None
         self._paused_at: float | None = None
         self._first_by = sent_at + (limits.first_token_timeout or NEVER)
         self._deadline_at = called_at + (limits.deadline or NEVER)
-
-    def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
-        for event in events:
-            kind = type(event)
-            if kind is Delta or kind is ToolCallDelta:
-                self._content_at = now
-                break
-        return events
 
     def pause(self, now: float) -> None:
         """We stopped reading."""
@@ -61,21 +51,21 @@ class Limits:
         self._paused_at = None
         self.heard_at += lost
         self._first_by += lost
-        if self._content_at is not None:
-            self._content_at += lost
+        if self.content_at is not None:
+            self.content_at += lost
 
     def reopen(self, sent_at: float) -> None:
         """Another request was sent for the same call: its first content is waited for anew."""
         self._deadline_at = self._called_at + (self.limits.deadline or NEVER)
         self._paused_at = None
-        self._content_at = None
+        self.content_at = None
         self.heard_at = sent_at
         self._first_by = sent_at + (self.limits.first_token_timeout or NEVER)
 
     def due(self, now: float) -> float:
         """When to look again, at the latest: no limit runs out before, whatever comes."""
         due = min(at for _, at in self._running())
-        if self._content_at is None and self.limits.idle_timeout:
+        if self.content_at is None and self.limits.idle_timeout:
             return min(due, now + self.limits.idle_timeout)
         return due
 
@@ -90,10 +80,10 @@ class Limits:
         running = [("deadline", self._deadline_at)]
         if self._paused_at is not None:
             return running
-        if self._content_at is None:
+        if self.content_at is None:
             running.append(("first_token_timeout", self._first_by))
         elif self.limits.idle_timeout:
-            running.append(("idle_timeout", self._content_at + self.limits.idle_timeout))
+            running.append(("idle_timeout", self.content_at + self.limits.idle_timeout))
         if self.limits.inactivity_timeout:
             running.append(("inactivity_timeout", self.heard_at + self.limits.inactivity_timeout))
         return running

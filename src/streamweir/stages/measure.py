@@ -46,15 +46,13 @@ class Measure:
 
     def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Upstream]:
         content = 0
+        end: End | None = None
         for event in events:
             kind = type(event)
             if kind is Delta or kind is ToolCallDelta:
                 content += 1
             elif type(event) is End:
-                if content:
-                    self._arrive(content, now)
-                    content = 0
-                self._close(event, now)
+                end = event
             elif type(event) is UsageUpdate:
                 self._usage = event
             elif kind is Note:
@@ -62,7 +60,17 @@ class Measure:
             elif type(event) is Limits:
                 self._rate_limit = event.rate_limit
         if content:
-            self._arrive(content, now)
+            if self._first_at is None:
+                self._first_at = now
+            else:
+                self._gaps.append(now - self._last_at)
+                if len(self._gaps) >= EXACT:
+                    self._classify()
+            self._together += content - 1
+            self._last_at = now
+            self._chunks += content
+        if end is not None:
+            self._close(end, now)
         return events
 
     @property
@@ -74,17 +82,6 @@ class Measure:
         """Another answer follows, with token counts of its own."""
         self._usages.append(self._usage)
         self._usage = None
-
-    def _arrive(self, content: int, now: float) -> None:
-        if self._first_at is None:
-            self._first_at = now
-        elif content:
-            self._gaps.append(now - self._last_at)
-            if len(self._gaps) >= EXACT:
-                self._classify()
-        self._together += content - 1
-        self._last_at = now
-        self._chunks += content
 
     def _classify(self) -> None:
         for gap in self._gaps:

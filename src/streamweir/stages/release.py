@@ -61,7 +61,12 @@ class Unguarded:
         out: list[Released | End] = []
         for event in events:
             if type(event) is Delta:
-                out.append(self._text(event))
+                if event.channel == "reasoning":
+                    out.append(Reasoning(self._seq, event.text, event.choice, event.extra))
+                else:
+                    out.append(Text(self._seq, self._index, event.text, event.choice, event.channel, event.extra))
+                    self._index += 1
+                self._seq += 1
             elif type(event) is End:
                 event.sections["guard"] = GuardReport(mode="off")
                 out.append(event)
@@ -69,15 +74,6 @@ class Unguarded:
                 out.append(released(event, self._seq, self._names))
                 self._seq += 1
         return out
-
-    def _text(self, event: Delta) -> Text | Reasoning:
-        seq = self._seq
-        self._seq = seq + 1
-        if event.channel == "reasoning":
-            return Reasoning(seq, event.text, event.choice, event.extra)
-        index = self._index
-        self._index = index + 1
-        return Text(seq, index, event.text, event.choice, event.channel, event.extra)
 
 
 def released(event: Upstream, seq: int, names: Names) -> Released:

@@ -87,11 +87,12 @@ class Conclude:
     def __call__(self, events: Sequence[Released | End], now: float) -> Sequence[Released]:
         out: list[Released] = []
         for event in events:
-            if isinstance(event, End):
+            if type(event) is Text:
+                if not event.choice and event.channel == "content":
+                    self._text += event.content.encode("utf-8", "replace")
+            elif isinstance(event, End):
                 out.append(self._conclude(event, self._seq + len(out), now))
                 break
-            if type(event) is Text and event.choice == 0 and event.channel == "content":
-                self._text += event.content.encode("utf-8", "replace")
             elif type(event) is Joint:
                 self._joints.append(len(self.text))
                 event = msgspec.structs.replace(event, at=self._joints[-1])

@@ -60,9 +60,11 @@ class Answer:
         "_body",
         "_interim",
         "_parser",
+        "_pieces",
         "complete",
         "framed",
         "headers",
+        "on_body",
         "reusable",
         "started",
         "status",
@@ -71,10 +73,12 @@ class Answer:
     )
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
+        # for the parser, which looks its callbacks up once: a piece of the body costs no call into Python
+        self.on_body = self._body.append
         self._bodiless = 0
         self._interim = False
+        self._pieces = 0
         self.status = 0
         self.headers: dict[str, str] = {}
         self.framed = False
@@ -83,6 +87,7 @@ class Answer:
         self.started = False
         self.trailing = False
         self.upgraded = False
+        self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`. Raises HttpError; what the body held before the fault is in `salvage()`."""
@@ -106,11 +111,16 @@ class Answer:
             if not self._ended():
                 raise HttpError(f"the answer is not HTTP/1.1: {error}") from None
             self.trailing = True
-        if self._body:
+        body = self._body
+        if body:
             self._bodiless = 0
-        elif self._bodiless > MAX_HEAD and not self.complete:
+            if self._ended():
+                # what stands behind the message is another's
+                del body[self._pieces :]
+            return body.pop() if len(body) == 1 else self.salvage()
+        if self._bodiless > MAX_HEAD and not self.complete:
             raise HttpError(f"the answer's {'trailers' if self.status else 'headers'} have over {MAX_HEAD} bytes")
-        return self.salvage()
+        return b""
 
     def _ended(self) -> bool:
         return self.complete
@@ -148,12 +158,9 @@ class Answer:
         self.status = status
         self.framed = "content-length" in self.headers or "chunked" in self.headers.get("transfer-encoding", "").lower()
 
-    def on_body(self, body: bytes) -> None:
-        if not self.complete:
-            self._body.append(body)
-
     def on_message_complete(self) -> None:
         if self._interim or self.complete:
             return
         self.complete = True
+        self._pieces = len(self._body)
         self.reusable = self._parser.should_keep_alive()

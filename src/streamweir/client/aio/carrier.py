@@ -107,9 +107,10 @@ class Carrier(Generic[Out]):
 
     def data(self, body: bytes) -> None:
         """A read of the answer's body."""
+        now = time.monotonic()
         if self._recorder is not None:
-            self._recorder.data(body, time.monotonic())
-        self._give(self.relay.feed(body, time.monotonic()))
+            self._recorder.data(body, now)
+        self._give(self.relay.feed(body, now))
         if self._socket is not None:
             self._flush()
 
@@ -137,14 +138,15 @@ class Carrier(Generic[Out]):
     # -- the rest --------------------------------------------------------------------------------------
 
     def _give(self, out: Out) -> None:
+        relay = self.relay
         try:
             self._take(out)
         finally:
             # whatever became of what came out, the upstream must not be left open
-            self._settle()
+            if relay.done or relay.again is not None:
+                self._settle(relay)
 
-    def _settle(self) -> None:
-        relay = self.relay
+    def _settle(self, relay: Relay[Out]) -> None:
         if relay.done:
             report = relay.report
             self._wheel.remove(self)
