@@ -30,7 +30,13 @@ def counted(module: str, *arguments: str, python: str = sys.executable, keep: Pa
     """
     with tempfile.TemporaryDirectory() as made:
         folder = keep or Path(made)
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/part", f"--dump-before={MARK}"]
+        command = [
+            "valgrind",
+            "--tool=callgrind",
+            "--instr-atstart=no",
+            f"--callgrind-out-file={folder}/part",
+            f"--dump-before={MARK}",
+        ]
         ran = subprocess.run(
             [*command, python, "-m", module, *arguments],
             cwd=ROOT,

@@ -1,21 +1,10 @@
-"""What is counted: run under valgrind, which dumps its counter at each getppid(): python -m bench.cost.scenes
-
-Every scene runs once to warm up and then at two lengths; a line of JSON on stdout says how many units each run had.
-"""
+"""What is counted: the events of a stream and whole requests, and a yardstick beside them. Run by instructions.py."""
 
 from __future__ import annotations
 
-import gc
-import json
-import os
-from collections.abc import Callable
-
 import msgspec
+from bench.cost.marks import Lengths, Run, Scene, run
 from bench.cost.streams import FACES, Profiles, accepted, profiles, reads, relay, wire
-
-Run = Callable[[], object]
-Scene = Callable[[int], Run]
-"""How a number of units is made ready; what it gives is counted."""
 
 EVENTS = (200, 600)
 """The two lengths of a scene. Both are multiples of fifty and of the words of the prose are neither."""
@@ -31,13 +20,13 @@ def stream(served: Profiles, profile: str, face: str, together: int) -> Scene:
         pieces = reads(wire(dialect, count), together)
         feed = relay(accepted(served, profile), FACES[face]()).feed
 
-        def run() -> None:
+        def part() -> None:
             now = 0.0
             for data in pieces:
                 now += 0.001
                 feed(data, now)
 
-        return run
+        return part
 
     return prepare
 
@@ -58,11 +47,11 @@ def request(served: Profiles, profile: str, face: str) -> Scene:
             raise SystemExit(f"the reply did not end whole: {one.report}")
 
     def prepare(count: int) -> Run:
-        def run() -> None:
+        def part() -> None:
             for _ in range(count):
                 once()
 
-        return run
+        return part
 
     return prepare
 
@@ -94,13 +83,13 @@ def calls(count: int) -> Run:
     stages = [Counter() for _ in range(5)]
     items: list[object] = [Chunk("order ", [])]
 
-    def run() -> None:
+    def part() -> None:
         for _ in range(count):
             events = items
             for stage in stages:
                 events = stage(events, 1.0)
 
-    return run
+    return part
 
 
 def json_both_ways(count: int) -> Run:
@@ -108,16 +97,16 @@ def json_both_ways(count: int) -> Run:
     decode, encode = msgspec.json.Decoder(Chunk).decode, msgspec.json.Encoder().encode
     data = wire("openai", 1)[0][6:-2]
 
-    def run() -> None:
+    def part() -> None:
         for _ in range(count):
             b"data: %b\n\n" % encode(decode(data).id)
 
-    return run
+    return part
 
 
-def scenes() -> dict[str, tuple[Scene, tuple[int, int]]]:
+def scenes() -> dict[str, tuple[Scene, Lengths]]:
     served = profiles()
-    out: dict[str, tuple[Scene, tuple[int, int]]] = {
+    out: dict[str, tuple[Scene, Lengths]] = {
         "yardstick: calls": (calls, YARDSTICK),
         "yardstick: JSON": (json_both_ways, YARDSTICK),
     }
@@ -137,18 +126,5 @@ def scenes() -> dict[str, tuple[Scene, tuple[int, int]]]:
     return out
 
 
-def main() -> None:
-    # a collection falls where it falls, and is no event's
-    gc.disable()
-    for name, (scene, lengths) in scenes().items():
-        scene(max(lengths))()
-        for count in lengths:
-            run = scene(count)
-            os.getppid()
-            run()
-            os.getppid()
-        print(json.dumps([name, *lengths]), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    run(scenes())

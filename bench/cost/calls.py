@@ -1,0 +1,168 @@
+"""System calls of a real proxy for an event that comes alone and for a request, counted by strace."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.cost.callgrind import ROOT, Failed, fixed_environment
+from bench.cost.lockstep import PATIENCE, Lockstep
+from bench.cost.streams import config, wire
+
+EVENTS = (100, 500)
+REQUESTS = (10, 50)
+"""The two lengths of a count; what a stream or the count itself takes once falls out of their difference."""
+
+READS = frozenset(("read", "recvfrom", "recvmsg", "readv"))
+WRITES = frozenset(("write", "sendto", "sendmsg", "writev"))
+WAITS = frozenset(("epoll_pwait", "epoll_pwait2", "epoll_wait", "poll", "select"))
+LINE = re.compile(r"(\d+) +(\d+\.\d+) (?:(\w+)\(|<\.\.\. (\w+) resumed>)(.*)")
+
+
+@dataclass
+class Calls:
+    """What a proxy called between two marks. `looks` and `ticks` are waits that nothing ended: of no length, of some."""
+
+    reads: int = 0
+    writes: int = 0
+    wakes: int = 0
+    looks: int = 0
+    ticks: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def counted(keep: Path | None = None) -> dict[str, float]:
+    """Calls an event and a request, by kind, and wake-ups of timers a second. `keep` is a file for the trace.
+
+    Raises Failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trace = keep or Path(folder, "trace")
+        trace.touch()
+        _run(Path(folder), trace)
+        spans = between_marks(trace)
+    wanted = ("events-0", "events-1", "requests-0", "requests-1")
+    if missing := [name for name in wanted if name not in spans]:
+        raise Failed(
+            f"the trace has no mark {missing[0]}: does the proxy read requests with another call than {READS}?"
+        )
+    out: dict[str, float] = {}
+    for unit, name, lengths in (("an event", "events", EVENTS), ("a request", "requests", REQUESTS)):
+        few, many = spans[f"{name}-0"], spans[f"{name}-1"]
+        units = lengths[1] - lengths[0]
+        for kind in ("reads", "writes", "wakes", "looks"):
+            out[f"{unit}: {kind}"] = (getattr(many, kind) - getattr(few, kind)) / units
+        others = Counter(many.others)
+        others.subtract(few.others)
+        out[f"{unit}: other calls"] = sum(others.values()) / units
+        out |= {f"{unit}: of them {call}": count / units for call, count in sorted(others.items()) if count}
+    spent = sum(span.seconds for span in spans.values())
+    out["timers a second"] = sum(span.ticks for span in spans.values()) / spent
+    return out
+
+
+def _run(folder: Path, trace: Path) -> None:
+    configuration, said = folder / "streamweir.toml", folder / "said"
+    with Lockstep() as both, said.open("wb") as log:
+        configuration.write_text(config(both.url), encoding="utf-8")
+        serve = (sys.executable, "-m", "streamweir", "serve", "-c", str(configuration), "--port", "0")
+        # strace starts the proxy itself: to attach to a process is forbidden on many machines
+        command = ("strace", "-f", "-ttt", "-s", "64", "--signal=none", "-o", str(trace), *serve)
+        strace = subprocess.Popen(command, cwd=ROOT, env=fixed_environment(), stdout=log, stderr=log)
+        try:
+            both.connect(_port(strace, said))
+            _play(both)
+        finally:
+            if (proxy := _first(trace)) is not None:
+                os.kill(proxy, signal.SIGTERM)
+            strace.wait(60)
+
+
+def _play(both: Lockstep) -> None:
+    both.stream(reply(50))
+    for number, count in enumerate(EVENTS):
+        both.mark(f"events-{number}")
+        both.stream(reply(count))
+        both.mark("end")
+    whole = [b"".join(reply(16))]
+    for number, count in enumerate(REQUESTS):
+        both.mark(f"requests-{number}")
+        for _ in range(count):
+            both.stream(whole)
+        both.mark("end")
+
+
+def reply(count: int) -> list[bytes]:
+    """Text, and in one piece what comes behind it."""
+    pieces = wire("openai", count, end=True)
+    return [*pieces[:count], b"".join(pieces[count:])]
+
+
+def _port(strace: subprocess.Popen[bytes], said: Path) -> int:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and strace.poll() is None:
+        if found := re.search(rb"listening on \S+:(\d+)", said.read_bytes()):
+            return int(found[1])
+        time.sleep(0.02)
+    raise Failed(f"strace, or the proxy under it, did not start: {said.read_text()[-2000:] or 'no word of why'}")
+
+
+def _first(trace: Path) -> int | None:
+    """The process that strace started."""
+    with trace.open("rb") as lines:
+        found = re.match(rb"\d+", lines.readline())
+    return int(found[0]) if found else None
+
+
+def between_marks(trace: Path) -> dict[str, Calls]:
+    """The calls behind each mark, up to the next."""
+    spans: dict[str, Calls] = {}
+    now: Calls | None = None
+    began = 0.0
+    for at, call, rest, over in _calls(trace):
+        mark = re.search(r"GET /healthz\?([\w-]+)", rest)
+        if mark is not None and call in READS:
+            if now is not None:
+                now.seconds = at - began
+            now, began = (None if mark[1] == "end" else spans.setdefault(mark[1], Calls())), at
+        elif now is None:
+            continue
+        elif call in READS:
+            now.reads += 1
+        elif call in WRITES:
+            now.writes += 1
+        elif call not in WAITS:
+            now.others[call] += 1
+        elif over != "0":
+            now.wakes += 1
+        elif re.search(r", 0(?:, NULL, \d+)?\) +=", rest):
+            now.looks += 1
+        else:
+            now.ticks += 1
+    return spans
+
+
+def _calls(trace: Path) -> Iterator[tuple[float, str, str, str]]:
+    """When each call returned, its name, its arguments and what it gave."""
+    begun: dict[str, str] = {}
+    with trace.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            found = LINE.match(line)
+            if found is None:
+                continue
+            process, at, call, resumed, rest = found.groups()
+            if rest.endswith("<unfinished ...>"):
+                begun[process] = rest
+                continue
+            rest = begun.pop(process, "") + rest if resumed else rest
+            yield float(at), call or resumed, rest, rest.rpartition("= ")[2].strip()
