@@ -1,4 +1,4 @@
-"""Instructions that a script runs between its marks, counted by valgrind: the same in every run, whatever the machine does."""
+"""Instructions that a script runs between its marks, counted by valgrind: the same in every run."""
 
 from __future__ import annotations
 

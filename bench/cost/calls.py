@@ -30,7 +30,10 @@ LINE = re.compile(r"(\d+) +(\d+\.\d+) (?:(\w+)\(|<\.\.\. (\w+) resumed>)(.*)")
 
 @dataclass
 class Calls:
-    """What a proxy called between two marks. `looks` and `ticks` are waits that nothing ended: of no length, of some."""
+    """What a proxy called between two marks.
+
+    `wakes` are waits that something ended; `looks` and `ticks` those that nothing did, of no length and of some.
+    """
 
     reads: int = 0
     writes: int = 0
@@ -64,6 +67,7 @@ def counted(keep: Path | None = None) -> dict[str, float]:
             out[f"{unit}: {kind}"] = (getattr(many, kind) - getattr(few, kind)) / units
         others = Counter(many.others)
         others.subtract(few.others)
+        out[f"{unit}: seconds"] = (many.seconds - few.seconds) / units
         out[f"{unit}: other calls"] = sum(others.values()) / units
         out |= {f"{unit}: of them {call}": count / units for call, count in sorted(others.items()) if count}
     spent = sum(span.seconds for span in spans.values())

@@ -47,7 +47,7 @@ class Lockstep:
         self._client, self._marks = (socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(2))
 
     def stream(self, pieces: Sequence[bytes], profile: str = "openai") -> None:
-        """One reply of which each piece arrives before the next leaves. Each but the last gives text, the last one ends."""
+        """One reply of which each piece arrives before the next leaves. All but the last are text, that one ends it."""
         body = json.dumps({"model": profile, "stream": True, "messages": [{"role": "user", "content": "Where is it?"}]})
         self._client.sendall(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

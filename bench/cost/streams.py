@@ -35,9 +35,9 @@ client_secret = "s"
 terms_file = "{terms}"
 """
 PROSE = (
-    "Thank you for waiting, I have your account open in front of me now. Your order left our warehouse this morning and "
-    "should be with you on Thursday by 14:30; the amount of €49.90 was charged twice, and one of them comes back to your "
-    "card in three to five working days. I noted your question under number 4821077. Is there anything else? "
+    "Thank you for waiting, I have your account open in front of me now. Your order left our warehouse this morning "
+    "and should be with you on Thursday by 14:30; the amount of €49.90 was charged twice, and one of them comes back "
+    "to your card in three to five working days. I noted your question under number 4821077. Anything else? "
 )
 """What a contact centre's model says, a number and an amount in it, and nothing that a guard finds."""
 
