@@ -11,7 +11,7 @@ from typing import Any, Final
 
 FILE: Final = Path(__file__).with_name("bounds.json")
 
-SAME_BUILD: Final = 0.01
+SAME_BUILD: Final = 0.005
 """Share of a count of instructions. Two runs give the same to the instruction; another folder, whose name moves
 addresses, up to 0.3 % more or less; an empty function and its call are 0.5 % of an event."""
 
@@ -19,7 +19,7 @@ OTHER_BUILD: Final = 0.06
 """Share, where the same minor version was built otherwise: Debian's CPython 3.11, with profile-guided optimisation, was
 within 4.4 % of one without, both in yardsticks."""
 
-KNOWN_BUILD: Final = 0.005
+KNOWN_BUILD: Final = 0.02
 """Share by which yardsticks may differ for an interpreter to be the one whose figures are stored."""
 
 CALLS: Final = {"an event": 0.05, "a request": 0.5}
@@ -104,7 +104,6 @@ def calls(found: Mapping[str, float], stored: Mapping[str, float]) -> list[Line]
             if name.endswith(("looks", "other calls")):
                 bound += found[f"{unit}: seconds"] * TIMERS * A_TIMER
         elif name == "timers a second":
-            before = TIMERS
-            bound = 2 * TIMERS
+            before, bound = TIMERS, 1.5 * TIMERS
         lines.append(Line(name, value, before, bound))
     return lines

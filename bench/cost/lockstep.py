@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 PATIENCE = 60.0
 """Seconds for one step, before something is broken. A machine under load takes its time."""
+
+SILENCE = 2.0
+"""Seconds; some forty wake-ups of a coarse timer."""
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b"\n\n\r\n"
@@ -46,9 +50,11 @@ class Lockstep:
     def connect(self, port: int) -> None:
         self._client, self._marks = (socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(2))
 
-    def stream(self, pieces: Sequence[bytes], profile: str = "openai") -> None:
+    def stream(self, pieces: Sequence[bytes], before_end: Callable[[], None] | None = None) -> None:
         """One reply of which each piece arrives before the next leaves. All but the last are text, that one ends it."""
-        body = json.dumps({"model": profile, "stream": True, "messages": [{"role": "user", "content": "Where is it?"}]})
+        body = json.dumps(
+            {"model": "openai", "stream": True, "messages": [{"role": "user", "content": "Where is it?"}]}
+        )
         self._client.sendall(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body.encode())
@@ -62,8 +68,16 @@ class Lockstep:
             self._upstream.sendall(head + chunk(piece))
             head = b""
             arrived(self._client, EVENT)
+        if before_end is not None:
+            before_end()
         self._upstream.sendall(head + chunk(last) + LAST)
         arrived(self._client, LAST)
+
+    def silence(self) -> None:
+        """A while in which nothing but timers can wake the proxy."""
+        self.mark("silence")
+        time.sleep(SILENCE)
+        self.mark("end")
 
     def mark(self, name: str) -> None:
         """A request that a trace shows by its name."""

@@ -6,7 +6,7 @@ import msgspec
 from bench.cost.marks import Lengths, Run, Scene, run
 from bench.cost.streams import FACES, Profiles, accepted, profiles, reads, relay, wire
 
-EVENTS = (200, 600)
+EVENTS = (100, 300)
 """The two lengths of a scene. Both are multiples of fifty and of the words of the prose are neither."""
 
 REQUESTS = (4, 12)
@@ -116,7 +116,6 @@ def scenes() -> dict[str, tuple[Scene, Lengths]]:
         ("openai-guarded", "OpenAI"),
         ("openai-guarded", "browser SSE"),
         ("sse-gateway", "browser SSE"),
-        ("sse-gateway-guarded", "browser SSE"),
     ):
         for together in (1, 50):
             name = f"{profile}, {face}, {together} a read"
