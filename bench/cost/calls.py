@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.cost.callgrind import ROOT, Failed, fixed_environment
-from bench.cost.lockstep import PATIENCE, Lockstep
-from bench.cost.streams import config, wire
+from bench.cost.callgrind import Failed
+from bench.cost.lockstep import Lockstep
+from bench.cost.serving import serving
+from bench.cost.streams import wire
 
 EVENTS = (100, 500)
 REQUESTS = (10, 50)
@@ -52,7 +48,7 @@ def counted(keep: Path | None = None) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         trace = keep or Path(folder, "trace")
         trace.touch()
-        _run(Path(folder), trace)
+        _run(trace)
         spans = between_marks(trace)
     wanted = ("events-0", "events-1", "requests-0", "requests-1", "silence")
     if missing := [name for name in wanted if name not in spans]:
@@ -74,21 +70,10 @@ def counted(keep: Path | None = None) -> dict[str, float]:
     return out
 
 
-def _run(folder: Path, trace: Path) -> None:
-    configuration, said = folder / "streamweir.toml", folder / "said"
-    with Lockstep() as both, said.open("wb") as log:
-        configuration.write_text(config(both.url), encoding="utf-8")
-        serve = (sys.executable, "-m", "streamweir", "serve", "-c", str(configuration), "--port", "0")
-        # strace starts the proxy itself: to attach to a process is forbidden on many machines
-        command = ("strace", "-f", "-ttt", "-s", "64", "--signal=none", "-o", str(trace), *serve)
-        strace = subprocess.Popen(command, cwd=ROOT, env=fixed_environment(), stdout=log, stderr=log)
-        try:
-            both.connect(_port(strace, said))
-            _play(both)
-        finally:
-            if (proxy := _first(trace)) is not None:
-                os.kill(proxy, signal.SIGTERM)
-            strace.wait(60)
+def _run(trace: Path) -> None:
+    strace = ("strace", "-f", "-ttt", "-s", "64", "--signal=none", "-o", str(trace))
+    with Lockstep() as both, serving(both, strace, lambda: _first(trace)):
+        _play(both)
 
 
 def _play(both: Lockstep) -> None:
@@ -110,15 +95,6 @@ def reply(count: int) -> list[bytes]:
     """Text, and in one piece what comes behind it."""
     pieces = wire("openai", count, end=True)
     return [*pieces[:count], b"".join(pieces[count:])]
-
-
-def _port(strace: subprocess.Popen[bytes], said: Path) -> int:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and strace.poll() is None:
-        if found := re.search(rb"listening on \S+:(\d+)", said.read_bytes()):
-            return int(found[1])
-        time.sleep(0.02)
-    raise Failed(f"strace, or the proxy under it, did not start: {said.read_text()[-2000:] or 'no word of why'}")
 
 
 def _first(trace: Path) -> int | None:

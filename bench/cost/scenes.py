@@ -1,4 +1,4 @@
-"""What is counted: the events of a stream and whole requests, and a yardstick beside them. Run by instructions.py."""
+"""What is counted: the events of a stream and whole requests, and a yardstick beside them. Run by callgrind.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bench.cost.marks import Lengths, Run, Scene, run
 from bench.cost.streams import FACES, Profiles, accepted, profiles, reads, relay, wire
 
 EVENTS = (100, 300)
-"""The two lengths of a scene. Both are multiples of fifty and of the words of the prose are neither."""
+"""The two lengths of a scene. Both are multiples of fifty; of the words of the prose, neither is."""
 
 REQUESTS = (4, 12)
 YARDSTICK = (100, 300)
