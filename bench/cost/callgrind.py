@@ -22,14 +22,18 @@ class Failed(Exception):
     """valgrind did not run the script to its end; the message says what it said."""
 
 
-def counted(module: str, *arguments: str, python: str = sys.executable, keep: Path | None = None) -> dict[str, float]:
+def counted(module: str, *arguments: str, layout: int = 0, keep: Path | None = None) -> dict[str, float]:
     """Instructions a unit for each line of JSON, [name, few, many], that the script printed behind its four marks.
 
     They are the difference of the two runs by the difference of their lengths, so that what a run costs once is not
-    in them. `keep` is a folder for valgrind's files. Raises Failed.
+    in them. `layout` is a number of one's choice: each has other addresses. `keep` is a folder for valgrind's files.
+    Raises Failed.
     """
     with tempfile.TemporaryDirectory() as made:
         folder = keep or Path(made)
+        # how long paths are moves the interpreter's objects: they are as long for every checkout, wherever it is
+        here = Path(made, "here" * (1 + layout))
+        here.symlink_to(ROOT)
         command = [
             "valgrind",
             "--tool=callgrind",
@@ -38,16 +42,18 @@ def counted(module: str, *arguments: str, python: str = sys.executable, keep: Pa
             f"--dump-before={MARK}",
         ]
         ran = subprocess.run(
-            [*command, python, "-m", module, *arguments],
-            cwd=ROOT,
-            env=fixed_environment(),
+            [*command, sys.executable, "-m", module, *arguments],
+            cwd=here,
+            env=fixed_environment(here),
             capture_output=True,
             text=True,
             timeout=LONGEST,
             check=False,
         )
         if ran.returncode:
-            raise Failed(f"{' '.join(command)} {python} -m {module} ended with {ran.returncode}: {ran.stderr[-2000:]}")
+            raise Failed(
+                f"{' '.join(command)} {sys.executable} -m {module} ended with {ran.returncode}: {ran.stderr[-2000:]}"
+            )
         out: dict[str, float] = {}
         for number, line in enumerate(ran.stdout.splitlines()):
             name, few, many = json.loads(line)
@@ -64,9 +70,9 @@ def instructions(part: Path) -> int:
     return int(found[1])
 
 
-def fixed_environment() -> dict[str, str]:
+def fixed_environment(here: Path = ROOT) -> dict[str, str]:
     """An environment whose size and contents are the same for all: addresses and hashes of strings depend on it."""
-    path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
+    path = os.pathsep.join((str(here / "src"), str(here)))
     return {
         "PATH": os.environ["PATH"],
         "LC_ALL": "C.UTF-8",
