@@ -72,7 +72,8 @@ def show(unit: str, said: str, lines: Sequence[bounds.Line], digits: int) -> Non
         cells = [f"{line.found:,.{digits}f}"]
         cells += ["" if value is None else f"{value:,.{digits}f}" for value in (line.stored, line.bound)]
         share = f"{line.found / line.stored - 1:+.2%}" if line.stored and not digits else ""
-        print(f"| {line.name} | {' | '.join(cells)} | {share}{' **over**' if line.over else ''} |")
+        mark = " **over**" if line.over else " lower: store it" if line.under else ""
+        print(f"| {line.name} | {' | '.join(cells)} | {share}{mark} |")
     sys.stdout.flush()
 
 
