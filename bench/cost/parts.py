@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import Any
 
 from bench.cost.lockstep import HEAD, chunk
-from bench.cost.streams import FACES, Opening, accepted, profiles, relay, wire
+from bench.cost.streams import FACES, accepted, profiles, relay, wire
 
+from streamweir.client.opening import Opening
 from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.stages.limits import TimeLimits

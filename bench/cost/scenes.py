@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 from bench.cost.marks import Lengths, Run, Scene, run
-from bench.cost.streams import FACES, Profiles, accepted, profiles, reads, relay, wire
+from bench.cost.streams import FACES, accepted, profiles, reads, relay, wire
+
+from streamweir.server.profiles import Profiles
 
 EVENTS = (100, 300)
 """The two lengths of a scene. Both are multiples of fifty; of the words of the prose, neither is."""

@@ -86,7 +86,7 @@ def wire(dialect: str, count: int, end: bool = False) -> list[bytes]:
     encoder = BUILTIN[dialect].encoder(id="chatcmpl-0000001a", model="mock-model", created=1_760_000_000)
     out = list(encoder.encode(events))
     if end:
-        out += encoder.encode([End(status="stop", stop_reasons={0: "stop"})])
+        out += encoder.encode([End(status="completed", stop_reasons={0: "stop"})])
     return out
 
 
