@@ -13,7 +13,7 @@ FILE: Final = Path(__file__).with_name("bounds.json")
 
 SAME_BUILD: Final = 0.005
 """Share of a count of instructions. Two runs give the same to the instruction; where objects lie elsewhere, it is up to
-0.2 % more or less, collisions (below) left out. An empty method and its call are 0.5 % of an event."""
+0.3 % more or less, collisions (below) left out. An empty method and its call are 0.5 % of an event."""
 
 LAYOUTS: Final = 3
 """Arrangements of memory to try before a figure counts as too high. The interpreter caches what types have by the
