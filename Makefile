@@ -4,10 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 SHELL := /bin/bash
 # where npm came with its own Node, Debian's packages would be in its way
-PACKAGES = chromium nginx-light $(shell command -v npm >/dev/null || echo nodejs npm)
+PACKAGES = chromium nginx-light strace valgrind $(shell command -v npm >/dev/null || echo nodejs npm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint deps bench soak lock clean docs quality corpus
+.PHONY: help demo test check lint deps bench cost soak lock clean docs quality corpus
 
 help:
 	@echo "make demo    simulator, proxy and page; one reply in the terminal (ONCE=1: end after it)"
@@ -15,6 +15,7 @@ help:
 	@echo "make deps    Debian packages and npm tools that the other tests need (as root, or with sudo)"
 	@echo "make check   everything: lint, types, all tests"
 	@echo "make bench   CPU per event of the pure pipeline; what the guard costs"
+	@echo "make cost    instructions and system calls an event, beside their bounds (WRITE=1: store new ones); the parts"
 	@echo "make soak    the long forms of the tests"
 	@echo "make docs    write the generated tables into docs/"
 	@echo "make quality the guard's recall on presidio-evaluator's sentences, into docs/ (downloads its wheel)"
@@ -65,6 +66,11 @@ soak: .venv/dev
 bench: .venv/dev
 	$(BIN)/python bench/relay.py
 	$(BIN)/python -m bench.guard
+
+# the first is what 'make check' holds; the parts below it are only printed
+cost: .venv/dev
+	$(BIN)/python -m bench.cost $(if $(WRITE),--write)
+	$(BIN)/python -m bench.budget
 
 docs: .venv/dev
 	$(BIN)/python tests/acceptance/test_every_offset.py --write
