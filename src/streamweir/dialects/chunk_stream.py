@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
+from msgspec import UNSET
 
-from streamweir.dialects.chunks import DOCUMENTED, Chunk, content_of, read_chunk
+from streamweir.dialects.chunks import DOCUMENTED, Chunk, read_chunk, take_content
 from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
 from streamweir.dialects.usage import count, usage_object, usage_update
 from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
@@ -43,38 +44,35 @@ class ChunkDecoder:
         for frame in frames:
             if self._ended:
                 break
-            if type(frame) is Event:
-                self._event(frame, events)
-            elif type(frame) is Malformed:
+            if type(frame) is Malformed:
                 self._end(events, protocol_error(frame.message))
+            elif type(frame) is Event and frame.event == "error":
+                self._end(events, upstream_error(frame.data))
+            elif type(frame) is Event:
+                try:
+                    chunk, asides = read_chunk(frame.data)
+                except (msgspec.DecodeError, RecursionError) as error:
+                    self._no_chunk(frame.data, error, events)
+                else:
+                    self._chunk(chunk, asides, events)
         return events
 
     def rest(self) -> list[Upstream]:
         """What is known and was not said when the stream is ended from outside: nothing in these dialects."""
         return []
 
-    def _event(self, frame: Event, events: list[Upstream]) -> None:
-        data = frame.data
-        if frame.event == "error":
-            self._end(events, upstream_error(data))
-            return
-        try:
-            chunk, asides = read_chunk(data)
-        except msgspec.ValidationError:
+    def _no_chunk(self, data: str, error: Exception, events: list[Upstream]) -> None:
+        if isinstance(error, msgspec.ValidationError):
             if self._strict:
                 self._end(events, protocol_error("a chunk of the stream is not of the documented shape"))
             else:
                 events.append(Note("unknown_object"))
-            return
-        except (msgspec.DecodeError, RecursionError):
-            if data.strip() == DONE:
-                self._end(events, end_of(self._stop))
-            elif self._skip:
-                events.append(Note("malformed"))
-            else:
-                self._end(events, protocol_error("a chunk of the stream is not JSON"))
-            return
-        self._chunk(chunk, asides, events)
+        elif data.strip() == DONE:
+            self._end(events, end_of(self._stop))
+        elif self._skip:
+            events.append(Note("malformed"))
+        else:
+            self._end(events, protocol_error("a chunk of the stream is not JSON"))
 
     def _chunk(self, chunk: Chunk, asides: list[Extra], events: list[Upstream]) -> None:
         if chunk.error is not None or chunk.type == "error":
@@ -86,21 +84,23 @@ class ChunkDecoder:
             self._end(events, protocol_error(f"a chunk of the stream lacks {', '.join(missing)}"))
             return
         choices = chunk.choices or ()
-        content: list[Delta | ToolCallDelta] = []
+        # content goes straight to the rest, but where a number is to hold it together
+        content: list[Any] = [] if self._numbered else events
         for position, choice in enumerate(choices):
-            extra = asides[position] or msgspec.UNSET if position < len(asides) else msgspec.UNSET
-            found = content_of(choice, extra)
-            content += found
-            if extra and not found:
+            extra = asides[position] or UNSET if position < len(asides) else UNSET
+            before = len(content)
+            take_content(choice, extra, content)
+            if extra and len(content) == before:
                 events.append(Note("unknown_keys", extra))
             reason = choice.finish_reason
             if reason and type(reason) is str:
                 number = choice.index if type(choice.index) is int else 0
                 if number in self._stop or len(self._stop) < MAX_CHOICES:
                     self._stop[number] = reason[:MAX_REASON]
-        if self._numbered and (sequence := count(chunk.sequence)) is not None:
-            events.append(Numbered(sequence, tuple(content)))
-        else:
+        if self._numbered:
+            sequence = count(chunk.sequence)
+            if sequence is not None:
+                content = [Numbered(sequence, tuple(content))]
             events += content
         if not choices:
             if asides:

@@ -1,7 +1,8 @@
 """The OpenAI-style chunk that several dialects share: its JSON, and what content is in it.
 
 Only what holds text is typed and every leaf is read as it comes, so that a chunk with one odd value still gives its
-text. Keys that nobody here knows are set aside and travel with the event (`extra`).
+text. Keys that nobody here knows are set aside and travel with the event (`extra`). What was read as JSON is a tree:
+the garbage collector need not know of it.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from msgspec import UNSET, UnsetType
 from streamweir.events import Delta, Extra, ToolCallDelta
 
 
-class Function(msgspec.Struct, forbid_unknown_fields=True):
+class Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     name: Any = None
     arguments: Any = None
 
 
-class ToolCallPart(msgspec.Struct, forbid_unknown_fields=True):
+class ToolCallPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     index: Any = None
     id: Any = None
     type: Any = None
     function: Function | None = None
 
 
-class DeltaPart(msgspec.Struct, forbid_unknown_fields=True):
+class DeltaPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     role: Any = None
     content: Any = None
     reasoning_content: Any = None
@@ -35,14 +36,14 @@ class DeltaPart(msgspec.Struct, forbid_unknown_fields=True):
     tool_calls: list[ToolCallPart] | None = None
 
 
-class Choice(msgspec.Struct, forbid_unknown_fields=True):
+class Choice(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     index: Any = 0
     delta: DeltaPart | None = None
     finish_reason: Any = None
     logprobs: Any = None
 
 
-class Chunk(msgspec.Struct, forbid_unknown_fields=True):
+class Chunk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     id: Any = None
     object: Any = None
     created: Any = None
@@ -125,16 +126,15 @@ def _objects(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", found[key])
 
 
-def content_of(choice: Choice, extra: Extra | UnsetType) -> list[Delta | ToolCallDelta]:
-    """The content in one choice of a chunk. `extra` travels with the first event; none: it stays with the caller."""
+def take_content(choice: Choice, extra: Extra | UnsetType, events: list[Any]) -> None:
+    """Put the content in one choice of a chunk behind `events`. `extra` travels with the first, where there is one."""
     part = choice.delta
     if part is None:
-        return []
+        return
     number = choice.index if type(choice.index) is int else 0
     if choice.logprobs is not None:
         carried: Extra = extra or {}
         extra = {**carried, "choice": {"logprobs": choice.logprobs, **carried.get("choice", {})}}
-    events: list[Delta | ToolCallDelta] = []
     text: Any = part.reasoning_content or part.reasoning
     if text and type(text) is str:
         events.append(Delta(text, "reasoning", number, extra))
@@ -149,7 +149,6 @@ def content_of(choice: Choice, extra: Extra | UnsetType) -> list[Delta | ToolCal
         extra = UNSET
     if part.tool_calls:
         events += _tool_calls(part.tool_calls, number, extra)
-    return events
 
 
 def _tool_calls(calls: list[ToolCallPart], choice: int, extra: Extra | UnsetType) -> list[ToolCallDelta]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log2
+from typing import Final
 
 from streamweir.events import Delta, End, Limits, Note, ToolCallDelta, Upstream, UsageUpdate
 from streamweir.report import RateLimitReport, TimingReport
 
-SUBDIVISIONS = 4
-"""Bits below a gap's leading one that its class keeps: 16 classes a doubling, so that a percentile is exact to 4 %."""
-
-EXACT = 256
-"""Gaps that are kept before they are sorted into classes: sorting at once would cost at every read."""
+CLASSES: Final = 16
+"""Of gaps, for each doubling of their length: so that a percentile is exact to 4 %."""
 
 
 class Measure:
@@ -22,7 +21,6 @@ class Measure:
         "_chunks",
         "_classes",
         "_first_at",
-        "_gaps",
         "_last_at",
         "_notes",
         "_rate_limit",
@@ -35,7 +33,6 @@ class Measure:
         self._called_at = called_at
         self._first_at: float | None = None
         self._last_at = called_at
-        self._gaps: list[float] = []
         self._classes: dict[int, int] = {}
         self._together = 0
         self._chunks = 0
@@ -63,9 +60,8 @@ class Measure:
             if self._first_at is None:
                 self._first_at = now
             else:
-                self._gaps.append(now - self._last_at)
-                if len(self._gaps) >= EXACT:
-                    self._classify()
+                size = int(log2(1.0 + (now - self._last_at) * 1e6) * CLASSES)
+                self._classes[size] = self._classes.get(size, 0) + 1
             self._together += content - 1
             self._last_at = now
             self._chunks += content
@@ -83,12 +79,6 @@ class Measure:
         self._usages.append(self._usage)
         self._usage = None
 
-    def _classify(self) -> None:
-        for gap in self._gaps:
-            size = gap_class(int(gap * 1e6))
-            self._classes[size] = self._classes.get(size, 0) + 1
-        self._gaps.clear()
-
     def _close(self, end: End, now: float) -> None:
         first = self._first_at
         timing = TimingReport(total_ms=milliseconds(now - self._called_at))
@@ -96,10 +86,9 @@ class Measure:
             timing.first_token_ms = milliseconds(first - self._called_at)
             if self._chunks > 1:
                 timing.gap_mean_ms = milliseconds((self._last_at - first) / (self._chunks - 1))
-                self._classify()
                 self._classes[0] = self._classes.get(0, 0) + self._together
                 self._together = 0
-                timing.gap_p95_ms = round(percentile(self._classes, 0.95) / 1000, 3)
+                timing.gap_p95_ms = milliseconds(percentile(self._classes, 0.95))
         end.sections["timing"] = timing
         end.sections["generating"] = self._last_at - first if first is not None else 0.0
         end.sections["chunks"] = self._chunks
@@ -113,18 +102,11 @@ def milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def gap_class(microseconds: int) -> int:
-    """The class of a gap: its size rounded down to SUBDIVISIONS bits behind the leading one."""
-    shift = microseconds.bit_length() - 1 - SUBDIVISIONS
-    return microseconds if shift <= 0 else (microseconds >> shift) << shift
-
-
 def percentile(classes: dict[int, int], part: float) -> float:
-    """The value, in the unit of the classes, below which `part` of the counted ones lie: the middle of its class."""
+    """The seconds below which `part` of the counted gaps lie: the middle of its class."""
     below = part * sum(classes.values())
     for size in sorted(classes):
         below -= classes[size]
         if below <= 0:
-            shift = size.bit_length() - 1 - SUBDIVISIONS
-            return size + ((1 << shift) - 1) / 2 if shift > 0 else float(size)
+            return (2 ** ((size + 0.5) / CLASSES) - 1.0) / 1e6 if size else 0.0
     return 0.0

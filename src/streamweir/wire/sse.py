@@ -46,7 +46,7 @@ class SseDecoder:
             if len(line) > self._max:
                 return self._break(frames)
             if line.startswith(b"data:") or line == b"data":
-                value = line[6:] if line.startswith(b" ", 5) else line[5:]
+                value = line[6:] if line[5:6] == b" " else line[5:]
                 if self._data is None:
                     self._data = value
                 else:
