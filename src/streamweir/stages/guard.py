@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from streamweir.events import (
     Delta,
@@ -136,14 +137,15 @@ class Guarded:
         if scan is None:
             scan = self._scans[channel] = Scan(self._guard, self._mode)
         text = scan.push(event.text)
-        if scan.findings:
+        found = bool(scan.findings)
+        if found:
             self._tell(channel, scan, out)
         if self._restore is not None and text:
             text = self._restored(channel, text, self._restore)
-        extra = self._beside.keys(event.extra) if event.extra else msgspec.UNSET
+        extra = self._beside.keys(event.extra) if event.extra else UNSET
         if text or (extra and not event.text):
-            self._release(channel, text, extra, out)
-        if scan.blocked:
+            self._release(event.channel, event.choice, text, extra, out)
+        if found and scan.blocked:
             self._block(out)
 
     def _tool(self, event: ToolCallDelta, out: list[Released | End]) -> None:
@@ -162,7 +164,7 @@ class Guarded:
         kind = self._beside.word(kind) if kind else kind
         id_ = self._beside.identifier(id_) if id_ else id_
         if arguments or id_ or name or kind:
-            extra = self._beside.keys(event.extra) if event.extra else msgspec.UNSET
+            extra = self._beside.keys(event.extra) if event.extra else UNSET
             out.append(ToolCall(self._next(), event.index, event.choice, id_, kind, name, arguments, extra))
         if scan.blocked:
             self._block(out)
@@ -175,18 +177,24 @@ class Guarded:
         return back.push(text)
 
     def _release(
-        self, channel: Channel, text: str, extra: Extra | msgspec.UnsetType, out: list[Released | End]
+        self, source: Source, choice: int, text: str, extra: Extra | UnsetType, out: list[Released | End]
     ) -> None:
+        if source == "reasoning":
+            out.append(Reasoning(self._seq, text, choice, extra))
+        else:
+            out.append(
+                Text(self._seq, self._index, text, choice, "refusal" if source == "refusal" else "content", extra)
+            )
+            self._index += 1
+        self._seq += 1
+
+    def _release_rest(self, channel: Channel, text: str, out: list[Released | End]) -> None:
+        """What was held of a text."""
         source, choice, call = channel
         if source == "tool_call":
             out.append(ToolCall(self._next(), call, choice, arguments=text))
-        elif source == "reasoning":
-            out.append(Reasoning(self._next(), text, choice, extra))
         else:
-            out.append(
-                Text(self._next(), self._index, text, choice, "refusal" if source == "refusal" else "content", extra)
-            )
-            self._index += 1
+            self._release(source, choice, text, UNSET, out)
 
     def _next(self) -> int:
         self._seq += 1
@@ -203,7 +211,7 @@ class Guarded:
             event = msgspec.structs.replace(event, reason=self._beside.message(event.reason))
         if type(event) is UsageUpdate and event.details:
             details = self._beside.keys({"details": event.details})
-            event = msgspec.structs.replace(event, details=details["details"] if details else msgspec.UNSET)
+            event = msgspec.structs.replace(event, details=details["details"] if details else UNSET)
         if type(event) is ThrownAway:
             # the text so far is withdrawn, and what is held of it with it
             self._close()
@@ -238,7 +246,7 @@ class Guarded:
                 text = self._restored(channel, text, self._restore)
                 text += self._back[channel].finish(whole=True)
             if text:
-                self._release(channel, text, msgspec.UNSET, out)
+                self._release_rest(channel, text, out)
         if end.status in WHOLE and any(scan.blocked for scan in self._scans.values()):
             end = blocked(end)
         self._conclude(end, out)
@@ -247,7 +255,7 @@ class Guarded:
         self._blocked = True
         for channel, back in self._back.items():
             if rest := back.finish(whole=True):
-                self._release(channel, rest, msgspec.UNSET, out)
+                self._release_rest(channel, rest, out)
         self._conclude(blocked(End("blocked")), out)
 
     def _conclude(self, end: End, out: list[Released | End]) -> None:

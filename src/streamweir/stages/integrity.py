@@ -65,7 +65,7 @@ class Integrity:
                 out.append(event)
             elif type(event) is Numbered:
                 out += self._number(event)
-                if self._failing and self._too_many(event.sequence):
+                if self._gaps and self._failing and self._too_many():
                     out.append(self._failed(End("completed")))
                     break
             elif type(event) is End:
@@ -147,10 +147,8 @@ class Integrity:
             start, _ = self._gaps.pop()
             self._forgotten_from = min(start, self._forgotten_from if self._forgotten_from is not None else start)
 
-    def _too_many(self, number: int) -> bool:
-        if len(self._gaps) > MAX_HELD:
-            return True
-        return self._received >= RATIO_FROM and bool(self._gaps) and self.ratio > self._max_ratio
+    def _too_many(self) -> bool:
+        return len(self._gaps) > MAX_HELD or (self._received >= RATIO_FROM and self.ratio > self._max_ratio)
 
     def _close(self, end: End) -> End:
         if end.status in WHOLE and self._failing and self.ratio > self._max_ratio:
