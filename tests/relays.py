@@ -42,12 +42,15 @@ def relay(
     encode: Callable[[Any], Any] = tuple,
     limits: TimeLimits = TimeLimits(),
     policy: Any = None,
+    *,
+    coalesced: bool = False,
     **options: Any,
 ) -> Relay[Any]:
     return Relay(
         attempt(dialect, limits, policy or NOTHING_FOLLOWS, **options),
         release=release_unguarded(Names("r", "m", dialect)),
         encode=encode,
+        coalesced=coalesced,
     )
 
 

@@ -23,6 +23,7 @@ from streamweir.events import (
     UsageUpdate,
 )
 from streamweir.report import RateLimitReport
+from streamweir.stages.limits import TimeLimits
 from tests.relays import completed, relay, wire
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "events.jsonl"
@@ -136,3 +137,13 @@ def test_text_is_counted_by_index_and_everything_by_seq() -> None:
     events = [*stream.start([Opened()], 1.0), *stream.feed(BODY, 2.0)]
     assert [event.index for event in events if isinstance(event, Text)] == [0, 1, 2]
     assert [event.seq for event in events] == list(range(len(events)))
+
+
+def test_comments_and_notes_are_no_content() -> None:
+    one = relay("openai", limits=TimeLimits(idle_timeout=30, inactivity_timeout=40, deadline=0))
+    one.feed(wire("openai", [Delta("a")]), 10.0)
+    for now in range(11, 40):
+        one.feed(b": still here\n\n" + wire("openai", [Note("x")]), float(now))
+    assert one.tick(39.9) == ()
+    (*_, ended) = one.tick(40.0)
+    assert ended.report.error.limit == "idle_timeout"
