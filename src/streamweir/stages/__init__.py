@@ -2,8 +2,8 @@
 
 A stage takes the events of one socket read and the time of that read (seconds on a monotonic clock), and gives the
 events to hand on. It runs once per read, not once per event, which at saturation costs a third; how events fall
-into reads changes nothing in what comes out. The last event of a stream is its terminal one, and the signal to
-flush: no stage has a `close()`.
+into reads changes nothing in what comes out, but for where `coalesce` joins pieces of text. The last event of a
+stream is its terminal one, and the signal to flush: no stage has a `close()`.
 """
 
 from __future__ import annotations
