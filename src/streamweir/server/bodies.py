@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from streamweir.faces.problems import Problem
-from streamweir.server.shared import SHARED
+from streamweir.server.shared import Shared
 
 BODY_WITHIN: Final = 30.0
 """Seconds that a body has, from the end of its head; more where server.body_limit is over 3.75 MiB."""
@@ -23,11 +23,10 @@ their heads and are not counted."""
 RETRY_AFTER: Final = 1.0
 
 
-async def read_body(request: web.Request) -> None:
+async def read_body(request: web.Request, shared: Shared) -> None:
     """Wait until the body is there, for the route to take. Raises Problem (408, 413, 503) and aiohttp's own."""
-    if request.content.is_eof() or request.match_info.http_exception is not None:
+    if request.match_info.http_exception is not None:
         return
-    shared = request.app[SHARED]
     limit = shared.body_limit
     announced = request.content_length
     if announced is not None and announced > limit:

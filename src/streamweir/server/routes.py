@@ -14,8 +14,9 @@ from streamweir.faces import browser_sse, openai_completion, responses_request
 from streamweir.faces.browser_sse import BrowserSse
 from streamweir.faces.openai_chat import OpenAIChat
 from streamweir.faces.openai_responses import OpenAIResponses, answer
+from streamweir.server.gathering import gather
 from streamweir.server.shared import SHARED, opening_of, request_id_of, who_of
-from streamweir.server.streams import gather, id_headers, stream
+from streamweir.server.streams import id_headers, stream
 
 
 async def browser_stream(request: web.Request) -> web.StreamResponse:
