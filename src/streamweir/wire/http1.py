@@ -7,7 +7,7 @@ everything downstream runs once per socket read.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import httptools  # type: ignore[import-untyped,unused-ignore]
 
@@ -71,7 +71,7 @@ class Answer:
     )
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
         self._bodiless = 0
         self._interim = False
@@ -111,6 +111,10 @@ class Answer:
         elif self._bodiless > MAX_HEAD and not self.complete:
             raise HttpError(f"the answer's {'trailers' if self.status else 'headers'} have over {MAX_HEAD} bytes")
         return self.salvage()
+
+    def close(self) -> None:
+        """Nothing more is fed. The parser holds this answer: without it both go at once, and need no collector."""
+        self._parser = None
 
     def _ended(self) -> bool:
         return self.complete
@@ -157,3 +161,4 @@ class Answer:
             return
         self.complete = True
         self.reusable = self._parser.should_keep_alive()
+        self.close()

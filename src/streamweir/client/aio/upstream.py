@@ -144,7 +144,7 @@ class UpstreamClient:
                     if state.retry is not None:
                         opening.events.append(state.retry)
                     refused = state.token
-                    failure = await self._in_turn(state, body, opening)
+                    failure = await self._send(state, body, opening)
                     if failure is None:
                         state = state.accepted()
                     else:
@@ -161,38 +161,37 @@ class UpstreamClient:
                 case _:
                     assert_never(state)
 
-    async def _in_turn(self, send: Send, body: bytes, opening: Opening) -> Failure | None:
-        try:
-            failure = await self._send(send, body, opening)
-        except BaseException:
-            self.turns.over(send.turn)
-            raise
-        # not before: a place that is free again while a 429 is read would be taken in the pause that it asks for
-        self.turns.answered(send.turn, failure)
-        if failure is None:
-            opening.connection.on_over = partial(self.turns.over, send.turn)
-        return failure
-
     async def _send(self, send: Send, body: bytes, opening: Opening) -> Failure | None:
         exchange, turn = self.exchange, send.turn
-        token = send.token or self._tokens.current
-        key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
-        request = opening.request
-        data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
+        connection: Connection | None = None
+        failure: Failure | None
         try:
-            connection = await self.pool.take(exchange.origin, opening.limits.connect)
-        except APIError as error:
-            return Failure("not_connected", error)
-        if not self.turns.sent(turn):
-            self.pool.back(connection)
-            return HELD
-        try:
-            if key:
-                return await self._converse(connection, data, key, body, opening, turn)
-            return await self._post(connection, data, opening, turn)
-        except asyncio.CancelledError:
-            connection.abort()
+            token = send.token or self._tokens.current
+            key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
+            request = opening.request
+            data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
+            try:
+                connection = await self.pool.take(exchange.origin, opening.limits.connect)
+            except APIError as error:
+                failure = Failure("not_connected", error)
+            else:
+                if not self.turns.sent(turn):
+                    self.pool.back(connection)
+                    failure = HELD
+                elif key:
+                    failure = await self._converse(connection, data, key, body, opening, turn)
+                else:
+                    failure = await self._post(connection, data, opening, turn)
+        except BaseException:
+            if connection is not None:
+                connection.abort()
+            self.turns.over(turn)
             raise
+        # not before: a place that is free again while a 429 is read would be taken in the pause that it asks for
+        self.turns.answered(turn, failure)
+        if failure is None:
+            opening.connection.on_over = partial(self.turns.over, turn)
+        return failure
 
     async def _post(self, connection: Connection, data: bytes, opening: Opening, turn: Turn) -> Failure | None:
         limits = opening.limits
