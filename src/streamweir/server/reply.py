@@ -21,6 +21,9 @@ HIGH_WATER = 64 * 1024
 class StreamReply(web.StreamResponse):
     """A 200 whose body is written with `begin`, `send` and `finish`."""
 
+    # aiohttp would write the head by itself, and what is there for the client already in a second packet
+    _send_headers_immediately = False
+
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(status=200, headers=headers)
         self._transport: asyncio.Transport | None = None
