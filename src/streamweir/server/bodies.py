@@ -23,11 +23,16 @@ their heads and are not counted."""
 RETRY_AFTER: Final = 1.0
 
 
-async def read_body(request: web.Request, shared: Shared) -> None:
-    """Wait until the body is there, for the route to take. Raises Problem (408, 413, 503) and aiohttp's own."""
-    if request.match_info.http_exception is not None:
-        return
+async def read_body(request: web.Request, shared: Shared) -> bytes:
+    """The body, waited for where it is not there yet. Raises Problem (408, 413, 503) and aiohttp's own."""
     limit = shared.body_limit
+    if request.content.is_eof():
+        body = request.content.read_nowait()
+        if len(body) > limit and request.match_info.http_exception is None:
+            raise too_large(limit)
+        return body
+    if request.match_info.http_exception is not None:
+        return b""
     announced = request.content_length
     if announced is not None and announced > limit:
         raise too_large(limit)
@@ -40,7 +45,7 @@ async def read_body(request: web.Request, shared: Shared) -> None:
     shared.uploading += size
     try:
         async with asyncio.timeout(within):
-            await request.read()
+            return await request.read()
     except TimeoutError:
         raise Problem(408, "request_timeout", f"the body did not come within {within:g} s") from None
     finally:

@@ -62,8 +62,7 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         _let_in(request, found)
         if begins(request, shared):
             shared.census.check()
-        if not request.content.is_eof():
-            await read_body(request, shared)
+        found.body = await read_body(request, shared)
         answer = await handler(request)
     except web.HTTPException as error:
         if error.status < 400:

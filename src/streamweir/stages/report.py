@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
+from math import floor
 from typing import Final
 
 import msgspec
@@ -209,8 +210,10 @@ def error_report(end: End) -> ErrorReport | None:
 
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
-    whole, micro = divmod(round(seconds * 1_000_000), 1_000_000)
-    return f"{_second(whole)}.{micro // 1000:03d}Z"
+    # half a microsecond: 0.734 is a little less in binary
+    seconds += 0.000_000_5
+    whole = floor(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
 
 
 @lru_cache(maxsize=8)
