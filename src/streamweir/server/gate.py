@@ -74,6 +74,8 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.get(BEGUN):
             raise
         answer = _shaped(request, _problem(request, error))
+        # its frames hold the handshake, which holds it: all of that would be left to the collector
+        error.__traceback__ = None
     finally:
         if inbound is not None:
             inbound.end()
