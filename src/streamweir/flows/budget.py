@@ -247,7 +247,10 @@ class Budget:
     def _opens(self, position: int, now: float) -> float:
         """The moment before which the one at `position` in the queue cannot go; for the first one, when it can."""
         at = max(now, self._paused_until, self._room(position, now) if self.limit else now)
-        return at if position else max(at, self._last + self._spacing(now))
+        if position or not (self.waiting or self._recovering):
+            # nobody is spaced out who neither waits nor comes behind a pause
+            return at
+        return max(at, self._last + self._spacing(now))
 
     def _room(self, position: int, now: float) -> float:
         self._forget(now)

@@ -217,7 +217,8 @@ def request_id_of(request: web.Request) -> str:
 
 def printable(text: str) -> str:
     """What a client sent, as it may stand in an answer or a log."""
-    return text[:200].encode("ascii", "backslashreplace").decode()
+    text = text[:200]
+    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode()
 
 
 def answer_headers(request: web.Request) -> dict[str, str]:
