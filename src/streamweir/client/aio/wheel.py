@@ -48,7 +48,7 @@ class Wheel:
 
     def _schedule(self, member: Ticked, now: float) -> None:
         due = member.due(now)
-        slot = max(int(due / TICK), int(now / TICK)) + 1 if due != NEVER else NOWHERE
+        slot = int(max(due, now) / TICK) + 1 if due != NEVER else NOWHERE
         before = self._members.get(member, NOWHERE)
         self._members[member] = slot
         if slot == before:
