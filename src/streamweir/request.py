@@ -46,13 +46,15 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     @property
     def prompt_bytes(self) -> int:
         """The size of the prompt, for an estimate of its tokens."""
-        return sum(len(str(message.get("content", ""))) for message in self.messages)
+        size = 0
+        for message in self.messages:
+            size += len(str(message.get("content", "")))
+        return size
 
 
 def refuse(problems: Iterable[str]) -> None:
     """Raise one RequestError that names all `problems`; none: do nothing."""
-    found = tuple(problems)
-    if found:
+    if found := tuple(problems):
         raise RequestError("; ".join(found), problems=found)
 
 
@@ -66,15 +68,14 @@ def shape_problems(request: Request, *, many_temperatures: bool = False) -> list
     for number, message in enumerate(request.messages):
         if not isinstance(message.get("role"), str) or not message["role"]:
             problems.append(f"messages[{number}] has no role: give one such as 'user'")
-    problems += _temperature_problems(request.temperature, many=many_temperatures)
+    if request.temperature is not None:
+        problems += _temperature_problems(request.temperature, many=many_temperatures)
     if request.max_tokens is not None and request.max_tokens < 1:
         problems.append(f"max_tokens is {request.max_tokens}: it must be at least 1")
     return problems
 
 
-def _temperature_problems(given: float | tuple[float, ...] | None, *, many: bool) -> list[str]:
-    if given is None:
-        return []
+def _temperature_problems(given: float | tuple[float, ...], *, many: bool) -> list[str]:
     several = isinstance(given, tuple)
     if several and not many:
         return ["temperature is a list: this dialect takes one number"]

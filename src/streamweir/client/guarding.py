@@ -66,6 +66,11 @@ class Guards:
         mode = table.output if table is not None else name
         return None if mode == "off" else _mode(mode)
 
+    def reads_prompts(self, name: str) -> bool:
+        """Whether the guard of that name looks at what is asked; else `prepare` changes nothing."""
+        table = self._tables.get(name)
+        return table is not None and table.input != "off"
+
     def prepare(self, name: str, asked: Mapping[str, Any]) -> tuple[dict[str, Any], Release]:
         """What the upstream may see of a request, and what lets the answer out, under the guard of that name.
 

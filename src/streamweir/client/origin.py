@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from streamweir.errors import ConfigError
 
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where connections go. `ca_file` None means the system's trust store, `proxy` is an http:// URL or None.
 
     `tunnelled` asks for a tunnel through the proxy for plain http too: a WebSocket needs one.

@@ -58,7 +58,7 @@ class BudgetState(msgspec.Struct, frozen=True):
 
 
 class Budget:
-    """The budget of one upstream. `limit` is the one in force, 0 where none is."""
+    """The budget of one upstream. `limit` is the one in force, 0 where none is; `waiting` are those who wait."""
 
     __slots__ = (
         "_accepted",
@@ -73,10 +73,10 @@ class Budget:
         "_refusals",
         "_sent",
         "_total",
-        "_waiting",
         "limit",
         "on_their_way",
         "policy",
+        "waiting",
     )
 
     def __init__(self, policy: BudgetPolicy) -> None:
@@ -86,7 +86,7 @@ class Budget:
         self._sent: deque[float] = deque()
         self._granted = 0
         self._total = 0
-        self._waiting: OrderedDict[Turn, None] = OrderedDict()
+        self.waiting: OrderedDict[Turn, None] = OrderedDict()
         self._last = float("-inf")
         self._paused_until = float("-inf")
         self._pauses = 0
@@ -102,29 +102,29 @@ class Budget:
     def ask(self, now: float, latest: float) -> Turn:
         """A turn for one request: granted, denied, or waiting until `latest` at most."""
         turn = Turn(now, latest)
-        if not self._waiting and self._opens(0, now) <= now and self._place():
+        if not self.waiting and self._opens(0, now) <= now and self._place():
             self._grant(turn, now)
             return turn
         turn.reason = self._reason(now)
-        if (opens := self._opens(len(self._waiting), now)) > latest:
+        if (opens := self._opens(len(self.waiting), now)) > latest:
             self._deny(turn, opens, now)
         else:
-            self._waiting[turn] = None
+            self.waiting[turn] = None
         return turn
 
     def serve(self, now: float) -> list[Turn]:
         """Grant whoever's turn has come, and give them."""
         served: list[Turn] = []
-        while self._waiting and self._place() and self._opens(0, now) <= now:
-            turn, _ = self._waiting.popitem(last=False)
+        while self.waiting and self._place() and self._opens(0, now) <= now:
+            turn, _ = self.waiting.popitem(last=False)
             self._grant(turn, now)
             served.append(turn)
         return served
 
     def expire(self, turn: Turn, now: float) -> None:
         """A turn that waited as long as it may; one that does not wait stays as it is."""
-        if turn in self._waiting:
-            del self._waiting[turn]
+        if turn in self.waiting:
+            del self.waiting[turn]
             self._deny(turn, self._opens(0, now), now)
 
     def sent(self, turn: Turn, now: float) -> bool:
@@ -144,7 +144,7 @@ class Budget:
 
     def over(self, turn: Turn) -> None:
         """Its request is over, or nobody wants it any more. What was never sent does not count."""
-        self._waiting.pop(turn, None)
+        self.waiting.pop(turn, None)
         over, turn.over = turn.over, True
         if turn.granted and not over:
             self.on_their_way -= 1
@@ -182,7 +182,7 @@ class Budget:
             # sent behind the last pause, and answered with anything else: the upstream takes requests again
             self._refusals = 0
             self._accepted = True
-            self._recovering = self._recovering and bool(self._waiting)
+            self._recovering = self._recovering and bool(self.waiting)
         return []
 
     def _pause(self, turn: Turn, retry_after: float | None, now: float) -> list[Turn]:
@@ -198,19 +198,19 @@ class Budget:
 
     def due(self, now: float) -> float | None:
         """When to `serve` next; None where nobody waits, or for an end of a request only."""
-        return self._opens(0, now) if self._waiting and self._place() else None
+        return self._opens(0, now) if self.waiting and self._place() else None
 
     @property
     def first(self) -> Turn | None:
         """Who waits longest."""
-        return next(iter(self._waiting), None)
+        return next(iter(self.waiting), None)
 
     def state(self, now: float) -> BudgetState:
         """What a user or a metric may want to know of it."""
         self._forget(now)
         used = len(self._sent) + self._granted if self.limit else 0
         paused = max(0.0, self._paused_until - now)
-        return BudgetState(self.limit, used, self.on_their_way, len(self._waiting), paused, self._pauses)
+        return BudgetState(self.limit, used, self.on_their_way, len(self.waiting), paused, self._pauses)
 
     # -- the rest --------------------------------------------------------------------------------------
 
@@ -221,7 +221,7 @@ class Budget:
         self._last = now
         self._granted += 1
         self.on_their_way += 1
-        if self._accepted and not self._waiting:
+        if self._accepted and not self.waiting:
             self._recovering = False
 
     def _deny(self, turn: Turn, opens: float, now: float) -> None:
@@ -232,9 +232,9 @@ class Budget:
     def _in_vain(self, now: float) -> list[Turn]:
         denied: list[Turn] = []
         kept = 0
-        for turn in list(self._waiting):
+        for turn in list(self.waiting):
             if (opens := self._opens(kept, now)) > turn.latest:
-                del self._waiting[turn]
+                del self.waiting[turn]
                 self._deny(turn, opens, now)
                 denied.append(turn)
             else:
@@ -247,7 +247,10 @@ class Budget:
     def _opens(self, position: int, now: float) -> float:
         """The moment before which the one at `position` in the queue cannot go; for the first one, when it can."""
         at = max(now, self._paused_until, self._room(position, now) if self.limit else now)
-        return at if position else max(at, self._last + self._spacing(now))
+        if position or not (self.waiting or self._recovering):
+            # nobody is spaced out who neither waits nor comes behind a pause
+            return at
+        return max(at, self._last + self._spacing(now))
 
     def _room(self, position: int, now: float) -> float:
         self._forget(now)
@@ -267,7 +270,7 @@ class Budget:
             sent.popleft()
 
     def _spacing(self, now: float) -> float:
-        spacing = min(SPACING, WINDOW / self.limit) if self.limit and self._waiting else 0.0
+        spacing = min(SPACING, WINDOW / self.limit) if self.limit and self.waiting else 0.0
         if self._recovering:
             seconds = max(0, int(now - self._paused_until))
             spacing = max(spacing, SPACING / 2**seconds if seconds < MAX_HALVINGS else 0.0)

@@ -27,6 +27,13 @@ MOMENT = 0.25
 """Seconds. A longer wait for a turn is told of in an event; what is shorter is spacing, and nobody's concern."""
 
 
+LONG = 1e8
+"""Seconds: what stands for "no limit" where a timer needs a number."""
+
+AT_ONCE = 0.001
+"""Seconds: what stands for "no time", since 0 would be no limit."""
+
+
 class Failure(msgspec.Struct, frozen=True):
     """Why a token or a request did not come through.
 
@@ -57,6 +64,13 @@ class Progress(msgspec.Struct, frozen=True):
     waited: float = 0.0
     renewed: bool = False
     resent: bool = False
+
+    def within(self, now: float, limit: float = 0.0) -> float:
+        """The seconds that something may take: its own limit (0: none), and what is left until the deadline.
+
+        Always more than 0 and less than a timer takes; behind the deadline it is over at once.
+        """
+        return max(AT_ONCE, min(limit or LONG, self.deadline_at - now, LONG))
 
 
 class NeedToken(msgspec.Struct, frozen=True):

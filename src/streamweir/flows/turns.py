@@ -25,45 +25,30 @@ class Denied(msgspec.Struct, frozen=True):
         return error
 
 
-class Turn:
+def _nobody() -> None:
+    """Nobody waits for this turn yet."""
+
+
+class Turn(msgspec.Struct, eq=False):
     """One request's turn: neither `granted` nor `denied` while it waits.
 
     `asked_at` and `latest` say how long it may wait, `waited` how long it did and `reason` what for. `number` is its
     place among all that were sent; `pause` counts the upstream's pauses before its grant. `wake` is the waiter's own.
     """
 
-    __slots__ = (
-        "asked_at",
-        "denied",
-        "granted",
-        "latest",
-        "number",
-        "over",
-        "pause",
-        "reason",
-        "sent",
-        "waited",
-        "wake",
-    )
-
-    def __init__(self, asked_at: float, latest: float) -> None:
-        self.asked_at = asked_at
-        self.latest = latest
-        self.granted = False
-        self.denied: Denied | None = None
-        self.waited = 0.0
-        self.reason = ""
-        self.sent = False
-        self.over = False
-        self.number = 0
-        self.pause = 0
-        self.wake: Callable[[], None] = _nobody
+    asked_at: float
+    latest: float
+    granted: bool = False
+    denied: Denied | None = None
+    waited: float = 0.0
+    reason: str = ""
+    sent: bool = False
+    over: bool = False
+    number: int = 0
+    pause: int = 0
+    wake: Callable[[], None] = _nobody
 
     @property
     def waits(self) -> bool:
         """Whether it is still open what becomes of it."""
         return not self.granted and self.denied is None and not self.over
-
-
-def _nobody() -> None:
-    """Nobody waits for this turn yet."""

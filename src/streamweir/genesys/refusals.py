@@ -9,6 +9,9 @@ from streamweir.genesys.errors import parse_error
 from streamweir.report import RateLimitReport
 
 CORRELATION_ID = "inin-correlation-id"
+COUNT = "inin-ratelimit-count"
+ALLOWED = "inin-ratelimit-allowed"
+RESET = "inin-ratelimit-reset"
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, scopes: tuple[str, ...]) -> APIStatusError:
@@ -40,10 +43,11 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, scopes: tuple[
 
 def rate_limit(headers: Mapping[str, str]) -> RateLimitReport | None:
     """What the `inin-ratelimit-*` headers said, if they were there."""
-    count, allowed, reset = (_int(headers.get(f"inin-ratelimit-{key}")) for key in ("count", "allowed", "reset"))
+    count, allowed, reset = headers.get(COUNT), headers.get(ALLOWED), headers.get(RESET)
     if count is None and allowed is None and reset is None:
         return None
-    return RateLimitReport(count=count, allowed=allowed, reset=reset)
+    said = RateLimitReport(count=_int(count), allowed=_int(allowed), reset=_int(reset))
+    return said if said != RateLimitReport() else None
 
 
 def _int(text: str | None) -> int | None:

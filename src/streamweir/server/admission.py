@@ -100,9 +100,10 @@ class Admission:
             self._held[name] += 1
             if self._limits_of(name).rate is not None:
                 self._asked.setdefault(name, deque()).append(now)
-        self._queue[place] = None
-        # with a slot free nobody else waits: it is this one
-        self._let_in()
+        if self.live < self.limits.max_streams and not self._queue:
+            self._begin(place)
+        else:
+            self._queue[place] = None
         return place
 
     def leave(self, place: Place) -> list[Place]:
@@ -130,12 +131,15 @@ class Admission:
         while self._queue and self.live < self.limits.max_streams:
             place = next(iter(self._queue))
             del self._queue[place]
-            place.state = "live"
-            self.live += 1
-            if place.name is not None:
-                self.live_of[place.name] += 1
+            self._begin(place)
             came.append(place)
         return came
+
+    def _begin(self, place: Place) -> None:
+        place.state = "live"
+        self.live += 1
+        if place.name is not None:
+            self.live_of[place.name] += 1
 
     def _check(self, name: str | None, now: float) -> None:
         if name is not None:

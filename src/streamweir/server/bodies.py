@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from streamweir.faces.problems import Problem
-from streamweir.server.shared import SHARED
+from streamweir.server.shared import Shared
 
 BODY_WITHIN: Final = 30.0
 """Seconds that a body has, from the end of its head; more where server.body_limit is over 3.75 MiB."""
@@ -23,12 +23,16 @@ their heads and are not counted."""
 RETRY_AFTER: Final = 1.0
 
 
-async def read_body(request: web.Request) -> None:
-    """Wait until the body is there, for the route to take. Raises Problem (408, 413, 503) and aiohttp's own."""
-    if request.content.is_eof() or request.match_info.http_exception is not None:
-        return
-    shared = request.app[SHARED]
+async def read_body(request: web.Request, shared: Shared) -> bytes:
+    """The body, waited for where it is not there yet. Raises Problem (408, 413, 503) and aiohttp's own."""
     limit = shared.body_limit
+    if request.content.is_eof():
+        body = request.content.read_nowait()
+        if len(body) > limit and request.match_info.http_exception is None:
+            raise too_large(limit)
+        return body
+    if request.match_info.http_exception is not None:
+        return b""
     announced = request.content_length
     if announced is not None and announced > limit:
         raise too_large(limit)
@@ -41,7 +45,7 @@ async def read_body(request: web.Request) -> None:
     shared.uploading += size
     try:
         async with asyncio.timeout(within):
-            await request.read()
+            return await request.read()
     except TimeoutError:
         raise Problem(408, "request_timeout", f"the body did not come within {within:g} s") from None
     finally:

@@ -28,11 +28,10 @@ class Leaver(Protocol):
 class Live:
     """One stream. Whoever runs it says when a handshake runs, which carrier has it, and when it is over."""
 
-    __slots__ = ("_carrier", "_cause", "_census", "_handshake", "route")
+    __slots__ = ("_carrier", "_cause", "_census", "_handshake")
 
-    def __init__(self, census: Census, route: str) -> None:
+    def __init__(self, census: Census) -> None:
         self._census = census
-        self.route = route
         self._carrier: Carrier[Any] | None = None
         self._cause: Cause | None = None
         self._handshake: asyncio.Task[Any] | None = None
@@ -77,13 +76,15 @@ class Live:
 
     def leave(self) -> None:
         """It is over. Told again, nothing."""
-        if self in self._census.streams:
-            self._census.streams.discard(self)
+        census = self._census
+        if self in census.streams:
+            census.streams.discard(self)
             if self._carrier is not None:
-                self._census.metrics.released(self._carrier.relay)
+                census.metrics.released(self._carrier.relay)
                 # whoever was here may be kept for long yet
                 self._carrier = None
-            self._census.changed()
+            if not census.streams:
+                census.emptied()
 
 
 class Census:
@@ -96,9 +97,9 @@ class Census:
         self.draining = False
         self._waiting: asyncio.Future[None] | None = None
 
-    def enter(self, request: web.Request) -> Live:
+    def enter(self) -> Live:
         """A stream begins. Whoever calls this calls its `leave` too."""
-        live = Live(self, route_of(request))
+        live = Live(self)
         self.streams.add(live)
         return live
 
@@ -122,9 +123,9 @@ class Census:
         if self.draining:
             raise draining()
 
-    def changed(self) -> None:
-        """Wake who waits for the last one to leave."""
-        if not self.streams and self._waiting is not None and not self._waiting.done():
+    def emptied(self) -> None:
+        """The last one has left: wake who waits for that."""
+        if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
     async def empty(self) -> None:

@@ -15,7 +15,7 @@ from streamweir.faces.ai_sdk import HEADERS, AiSdk
 from streamweir.server.attached import attach
 from streamweir.server.kept import new_capability
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, TOLD, opening_of, request_id_of, who_of
+from streamweir.server.shared import SHARED, TOLD, body_of, opening_of, request_id_of, who_of
 from streamweir.server.stream_routes import checked, position_of
 from streamweir.server.streams import id_headers, stream
 
@@ -26,7 +26,7 @@ CANCELLED_WITHIN: Final = 1.0
 async def chat(request: web.Request) -> web.StreamResponse:
     """`POST /api/chat`: the AI SDK's UI message stream. One that names its chat goes on without its client."""
     shared = request.app[SHARED]
-    body = await request.read()
+    body = body_of(request)
     asked = ai_sdk_request.read_request(body)
     message_id = asked.continues or f"msg-{request_id_of(request)}"
     # a page has what is its own, and its key has all pages' chats

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from multidict import MultiMapping
@@ -17,14 +16,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PORT: Final = re.compile(r"\A(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]+)?\Z")
 """An address as a proxy may write it, with a port or in brackets. A bare one of the sixth version is all address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """How a client reached us: its address, and the origin that it used."""
-
-    address: str
-    origin: str
 
 
 def networks_of(texts: Sequence[str], where: str) -> tuple[Network, ...]:
@@ -40,10 +31,10 @@ def networks_of(texts: Sequence[str], where: str) -> tuple[Network, ...]:
     return tuple(out)
 
 
-def seen(peer: str, scheme: str, host: str, headers: MultiMapping[str], trusted: tuple[Network, ...]) -> Seen:
-    """What a request says of its client; forwarded headers count only where a trusted proxy wrote them."""
-    if not trusted or not _trusted(peer, trusted):
-        return Seen(peer, f"{scheme}://{host}")
+def address_of(peer: str, headers: MultiMapping[str], trusted: tuple[Network, ...]) -> str:
+    """A client's address; forwarded headers count only where a trusted proxy wrote them."""
+    if not _trusted(peer, trusted):
+        return peer
     address = peer
     for hop in reversed(",".join(headers.getall("X-Forwarded-For", ())).split(",")):
         # from the nearest on: the first that no proxy of ours is said by one, the rest by anybody
@@ -52,12 +43,20 @@ def seen(peer: str, scheme: str, host: str, headers: MultiMapping[str], trusted:
         address = PORT.sub(r"\1\2", hop.strip())
         if not _trusted(address, trusted):
             break
-    scheme = headers.get("X-Forwarded-Proto", scheme).partition(",")[0].strip().lower()
-    host = headers.get("X-Forwarded-Host", host).partition(",")[0].strip().lower()
-    return Seen(address, f"{scheme}://{host}")
+    return address
+
+
+def origin_used(peer: str, scheme: str, host: str, headers: MultiMapping[str], trusted: tuple[Network, ...]) -> str:
+    """The origin by which a client reached us, in the same way."""
+    if _trusted(peer, trusted):
+        scheme = headers.get("X-Forwarded-Proto", scheme).partition(",")[0].strip().lower()
+        host = headers.get("X-Forwarded-Host", host).partition(",")[0].strip().lower()
+    return f"{scheme}://{host}"
 
 
 def _trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+    if not trusted:
+        return False
     try:
         one = ipaddress.ip_address(address)
     except ValueError:

@@ -16,7 +16,18 @@ from streamweir.server.bodies import read_body, too_large
 from streamweir.server.keys import ANYONE, NOBODY, Who
 from streamweir.server.listener import Inbound
 from streamweir.server.origins import allowed, preflight_headers
-from streamweir.server.shared import BEGUN, ORIGIN_ALLOWED, SHARED, WHO, Serving, answer_headers, printable, seen_of
+from streamweir.server.shared import (
+    BEGUN,
+    FOUND,
+    SHARED,
+    Found,
+    Serving,
+    Shared,
+    answer_headers,
+    origin_of,
+    printable,
+    request_id,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,19 +56,13 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     inbound = inbound_of(request)
     if inbound is not None:
         inbound.begin()
+    shared = request.app[SHARED]
+    found = request[FOUND] = Found(shared, request_id(request.headers.get("X-Request-Id")))
     try:
-        return await _answer(request, handler)
-    finally:
-        if inbound is not None:
-            inbound.end()
-
-
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        _let_in(request)
-        if begins(request):
-            request.app[SHARED].census.check()
-        await read_body(request)
+        _let_in(request, found)
+        if begins(request, shared):
+            shared.census.check()
+        found.body = await read_body(request, shared)
         answer = await handler(request)
     except web.HTTPException as error:
         if error.status < 400:
@@ -69,35 +74,40 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.get(BEGUN):
             raise
         answer = _shaped(request, _problem(request, error))
+        # its frames hold the handshake, which holds it: all of that would be left to the collector
+        error.__traceback__ = None
+    finally:
+        if inbound is not None:
+            inbound.end()
     if not answer.prepared:
         answer.headers.update(answer_headers(request))
-    if request.app[SHARED].census.draining:
+    if shared.census.draining:
         answer.force_close()
     return answer
 
 
-def begins(request: web.Request) -> bool:
+def begins(request: web.Request, shared: Shared) -> bool:
     """Whether a request wants something new; what reads, attaches or cancels goes on while the server drains.
 
     A WebSocket says in its messages what it wants: where a stream waits for its client to come back it is let in.
     """
     if request.path == "/ws":
-        return not request.app[SHARED].kept.awaited("ws")
+        return not shared.kept.awaited("ws")
     return request.method == "POST"
 
 
-def _let_in(request: web.Request) -> None:
+def _let_in(request: web.Request, found: Found) -> None:
     """Find out which page asks, and who. Raises Problem, and for a preflight its answer."""
     if request.version not in (HttpVersion10, HttpVersion11):
         raise Problem(400, "bad_request", "this server speaks HTTP/1.0 and HTTP/1.1")
     origin = request.headers.get("Origin")
     if origin is not None and not request.path.startswith(OPEN):
-        _check_origin(request, origin)
+        _check_origin(request, origin, found)
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             raise web.HTTPNoContent(headers=preflight_headers(request.headers) | answer_headers(request))
-    serving = request.app[SHARED].serving
+    serving = found.shared.serving
     if serving.keys and not request.path.startswith(OPEN):
-        request[WHO] = who = _who(request, serving)
+        found.who = who = _who(request, serving)
         if request.path.startswith(ADMIN) and not who.admin:
             raise Problem(403, "admin_needed", "this needs the key of an operator: one with admin = true")
 
@@ -137,15 +147,15 @@ def inbound_of(request: web.Request) -> Inbound | None:
     return found if isinstance(found, Inbound) else None
 
 
-def _check_origin(request: web.Request, origin: str) -> None:
-    serving = request.app[SHARED].serving
-    if not allowed(origin, serving.origins, seen_of(request).origin, keys=bool(serving.keys)):
+def _check_origin(request: web.Request, origin: str, found: Found) -> None:
+    serving = found.shared.serving
+    if not allowed(origin, serving.origins, origin_of(request), keys=bool(serving.keys)):
         raise Problem(
             403,
             "origin_not_allowed",
             f"pages of {printable(origin)} may not ask here: whoever runs this proxy adds the origin to server.origins",
         )
-    request[ORIGIN_ALLOWED] = True
+    found.of_a_page = True
 
 
 def _who(request: web.Request, serving: Serving) -> Who:

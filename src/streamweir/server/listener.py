@@ -135,6 +135,9 @@ class Inbound(asyncio.Protocol):
         return self._handler.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            # aiohttp keeps it with the request, and its frames are those of the stream that wrote last
+            exc.__traceback__ = None
         self._listener.gone(self)
         self._handler.connection_lost(exc)
 

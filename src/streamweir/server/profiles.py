@@ -142,10 +142,13 @@ class Profiles:
             )
             for name, table in config.profiles.items()
         }
+        self._unread: dict[str, Release] = {}
         for profile in self._profiles.values():
             # compiled now, and not when the first client asks; also where it reads prompts alone
-            self._guards.release(profile.guard)
+            release = self._guards.release(profile.guard)
             self._guards.covering(profile.guard)
+            if not self._guards.reads_prompts(profile.guard):
+                self._unread[profile.guard] = release
 
     @property
     def counted(self) -> bool:
@@ -190,19 +193,19 @@ class Profiles:
         profile = self.get(wanted.profile, who)
         # one guard reads all of a request: a fallback must open nothing that the profile asked for keeps
         wanted, release = self._guarded(wanted, profile.guard)
-        openings = [
-            one.opening(wanted, release, request_id, called_at, started_at)
-            for one in (profile, *(self._profiles[name] for name in profile.fallback))
-        ]
-        for number, opening in enumerate(openings):
-            left = len(openings) - number - 1
+        openings: list[Opening] = []
+        for name in (profile.name, *profile.fallback):
+            opening = self._profiles[name].opening(wanted, release, request_id, called_at, started_at)
             again = opening.again if withdraw else without_restart(opening.again)
-            opening.again = replace_fallback(again, left > 0)
+            opening.again = replace_fallback(again, len(openings) < len(profile.fallback))
+            openings.append(opening)
         openings[0].others = tuple(openings[1:])
         return openings[0]
 
     def _guarded(self, wanted: Wanted, guard: str) -> tuple[Wanted, Release]:
         """What is wanted, as an upstream may see it, and what lets the answer out. Raises RequestError."""
+        if (release := self._unread.get(guard)) is not None:
+            return wanted, release
         said = {"messages": wanted.messages, "metadata": wanted.metadata, "stop": wanted.stop}
         seen, release = self._guards.prepare(guard, {**wanted.passthrough, **said})
         messages, metadata, stop = (seen.pop(key) for key in said)

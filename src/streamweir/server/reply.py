@@ -21,6 +21,9 @@ HIGH_WATER = 64 * 1024
 class StreamReply(web.StreamResponse):
     """A 200 whose body is written with `begin`, `send` and `finish`."""
 
+    # aiohttp would write the head by itself, and what is there for the client already in a second packet
+    _send_headers_immediately = False
+
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(status=200, headers=headers)
         self._transport: asyncio.Transport | None = None
@@ -41,10 +44,13 @@ class StreamReply(web.StreamResponse):
         self._transport = request.transport
 
     async def first(self, data: bytes, *, last: bool) -> None:
-        """Send the head, and in the same write what there is to send already; `last` where that is all."""
+        """Send the head, and in the same write what there is to send already; `last` where that is all.
+
+        To a client that has left nothing is written: its handler is about to be cancelled.
+        """
         self._finished = last
-        writer = self._writer
-        if writer is None:
+        writer, transport = self._writer, self._transport
+        if writer is None or transport is None or transport.is_closing():
             return
         if last:
             await writer.write_eof(data)

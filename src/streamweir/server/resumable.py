@@ -99,7 +99,7 @@ class Resumable:
         self._relay: Relay[Frames] | None = None
         self._held = False
         self._place = place
-        self._live = self._shared.census.enter(request)
+        self._live = self._shared.census.enter()
         self._task = asyncio.get_running_loop().create_task(self._open(opening))
         self._cause: Cause = "client_gone"
         self._shared.wheel.add(self)

@@ -14,19 +14,20 @@ from streamweir.faces import browser_sse, openai_completion, responses_request
 from streamweir.faces.browser_sse import BrowserSse
 from streamweir.faces.openai_chat import OpenAIChat
 from streamweir.faces.openai_responses import OpenAIResponses, answer
-from streamweir.server.shared import SHARED, opening_of, request_id_of, who_of
-from streamweir.server.streams import gather, id_headers, stream
+from streamweir.server.gathering import gather
+from streamweir.server.shared import SHARED, body_of, opening_of, request_id_of, who_of
+from streamweir.server.streams import id_headers, stream
 
 
 async def browser_stream(request: web.Request) -> web.StreamResponse:
     """`POST /api/llm/stream`: SSE for browsers."""
-    wanted = browser_sse.read_request(await request.read())
+    wanted = browser_sse.read_request(body_of(request))
     return await stream(request, await opening_of(request, wanted, withdraw=True), BrowserSse())
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """`POST /v1/chat/completions`: OpenAI-compatible, streamed and not."""
-    wanted = openai_completion.read_request(await request.read())
+    wanted = openai_completion.read_request(body_of(request))
     opening = await opening_of(request, wanted, withdraw=not wanted.stream)
     named = _named(f"chatcmpl-{request_id_of(request)}", opening)
     if wanted.stream:
@@ -37,7 +38,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 
 async def responses(request: web.Request) -> web.StreamResponse:
     """`POST /v1/responses`: OpenAI's newer interface, streamed and not. Nothing is stored."""
-    asked = responses_request.read_request(await request.read())
+    asked = responses_request.read_request(body_of(request))
     opening = await opening_of(request, asked.wanted, withdraw=not asked.wanted.stream)
     face = OpenAIResponses(**_named(request_id_of(request), opening), echo=asked.echo)
     if asked.wanted.stream:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final, NamedTuple
 
 from aiohttp import web
@@ -21,7 +20,7 @@ from streamweir.faces.wanted import Wanted
 from streamweir.report import Report
 from streamweir.server.admission import KeyLimits, Limits
 from streamweir.server.census import Census, route_of
-from streamweir.server.forwarded import Seen, networks_of, seen
+from streamweir.server.forwarded import address_of, networks_of, origin_used
 from streamweir.server.kept import Kept
 from streamweir.server.keys import ANYONE, Keyring, Who
 from streamweir.server.lag import Lag
@@ -38,6 +37,12 @@ MAX_REQUEST_ID: Final = 128
 
 LONG_PROMPT: Final = 4_000
 """Characters of a request from which on it is read in a thread: a guard takes 0.07 s for so many of the worst kind."""
+
+VARIANTS: Final = "89ab"
+"""What the digit of a UUID's variant may be."""
+
+UNIX: Final = "unix"
+"""What stands for the address of a client on a Unix socket."""
 
 READERS: Final = 2
 """Long requests that are read at a time, of all streams: each takes the loop's time, and a thread that others need."""
@@ -145,11 +150,11 @@ class Shared:
         self.census.drain()
         self.slots.dismiss()
 
-    def tell(self, report: Report | None, request: web.Request) -> None:
+    def tell(self, report: Report | None, request: web.Request, asked: Asked) -> None:
         """A stream has ended that lived as long as its request."""
         if report is not None:
             request[TOLD] = True
-            self.ended(report, asked_of(request))
+            self.ended(report, asked)
 
     def ended(self, report: Report, asked: Asked) -> None:
         """A stream has ended."""
@@ -164,77 +169,97 @@ class Shared:
             self.refused(problem, request)
 
 
+class Found:
+    """What the gate finds out of a request, once: its id, who asks, whether it is a page's that may ask, its body."""
+
+    __slots__ = ("body", "of_a_page", "request_id", "shared", "who")
+
+    def __init__(self, shared: Shared, request_id: str) -> None:
+        self.shared = shared
+        self.request_id = request_id
+        self.who = ANYONE
+        self.of_a_page = False
+        self.body = b""
+
+
 SHARED: Final = web.AppKey("shared", Shared)
-REQUEST_ID: Final = web.RequestKey("request_id", str)
-ORIGIN_ALLOWED: Final = web.RequestKey("origin_allowed", bool)
+FOUND: Final = web.RequestKey("found", Found)
 BEGUN: Final = web.RequestKey("begun", bool)
 """Whether the answer has begun, so that no other can be given."""
 
 TOLD: Final = web.RequestKey("told", bool)
 """Whether a report of it was told."""
 
-WHO: Final = web.RequestKey("who", Who)
-"""Absent where no keys are configured."""
+
+def request_id(given: str | None) -> str:
+    """The client's own id for a request where it gave a usable one, else a new one."""
+    usable = given and len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable()
+    return given if given and usable else new_id()
+
+
+def new_id() -> str:
+    """A random UUID (RFC 9562, version 4). Those of the standard library cost six times as much, and all have one."""
+    digits = os.urandom(16).hex()
+    return (
+        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{VARIANTS[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
+    )
+
+
+def body_of(request: web.Request) -> bytes:
+    """The body of a request."""
+    return request[FOUND].body
 
 
 def request_id_of(request: web.Request) -> str:
-    """The client's own id for the request where it gave a usable one, else a new one; the same at every call."""
-    known = request.get(REQUEST_ID)
-    if known is None:
-        given = request.headers.get("X-Request-Id", "")
-        usable = given and len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable()
-        known = request[REQUEST_ID] = given if usable else str(uuid.uuid4())
-    return known
+    """The id under which a request is known, here and upstream."""
+    return request[FOUND].request_id
 
 
 def printable(text: str) -> str:
     """What a client sent, as it may stand in an answer or a log."""
-    return text[:200].encode("ascii", "backslashreplace").decode()
+    text = text[:200]
+    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode()
 
 
 def answer_headers(request: web.Request) -> dict[str, str]:
     """What every answer carries, streams too: the request's id, and what a page's browser wants to know."""
-    headers = {"X-Request-Id": request_id_of(request)}
-    if request.get(ORIGIN_ALLOWED):
-        headers |= cors_headers(request.headers["Origin"], request.app[SHARED].serving.origins)
+    found = request[FOUND]
+    headers = {"X-Request-Id": found.request_id}
+    if found.of_a_page:
+        headers |= cors_headers(request.headers["Origin"], found.shared.serving.origins)
     return headers
 
 
 def who_of(request: web.Request) -> Who:
-    """Who asks, as the gate found."""
-    return request.get(WHO) or ANYONE
+    """Who asks, as the gate found; anyone, where no keys are configured."""
+    return request[FOUND].who
 
 
-def seen_of(request: web.Request) -> Seen:
-    """Who is at the other end."""
-    trusted = request.app[SHARED].serving.trusted
-    peer = request.remote or "unix"
-    return seen(peer, request.scheme, request.host.lower(), request.headers, trusted)
+def origin_of(request: web.Request) -> str:
+    """The origin under which a client reached us."""
+    trusted = request[FOUND].shared.serving.trusted
+    return origin_used(request.remote or UNIX, request.scheme, request.host.lower(), request.headers, trusted)
 
 
 def asked_of(request: web.Request) -> Asked:
     """What is told of a request's stream."""
-    client = printable(seen_of(request).address)
-    return Asked(route_of(request), printable(request.path), client, who_of(request).name)
+    found = request[FOUND]
+    client = address_of(request.remote or UNIX, request.headers, found.shared.serving.trusted)
+    return Asked(route_of(request), printable(request.path), printable(client), found.who.name)
 
 
 async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, who: Who | None = None) -> Opening:
     """The handshake for what a client wants. Raises StreamweirError, and Problem, also where the server drains."""
     check_wanted(wanted)
-    shared = request.app[SHARED]
+    found = request[FOUND]
+    shared, who = found.shared, who or found.who
     shared.census.check()
-    opening = partial(
-        shared.serving.profiles.opening,
-        wanted,
-        who or who_of(request),
-        request_id_of(request),
-        time.monotonic(),
-        time.time(),
-        withdraw=withdraw,
-    )
-    if not shared.serving.profiles.prompts_are_read or len(str(wanted)) <= LONG_PROMPT:
-        return opening()
+    profiles, called_at, started_at = shared.serving.profiles, time.monotonic(), time.time()
+    if not profiles.prompts_are_read or len(str(wanted)) <= LONG_PROMPT:
+        return profiles.opening(wanted, who, found.request_id, called_at, started_at, withdraw=withdraw)
     async with shared.readers:
-        made = await asyncio.to_thread(opening)
+        made = await asyncio.to_thread(
+            profiles.opening, wanted, who, found.request_id, called_at, started_at, withdraw=withdraw
+        )
     shared.census.check()
     return made

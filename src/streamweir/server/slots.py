@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncGenerator
 from typing import Final
 
 from streamweir.faces.problems import Problem
@@ -21,7 +19,7 @@ REFUSALS: Final[dict[Code, tuple[int, str]]] = {
 
 
 class Slots:
-    """All streams of the server: `async with slots.slot(who)` holds one. Counts for metrics are in `admission`."""
+    """All streams of the server: who takes one gives it back. Counts for metrics are in `admission`."""
 
     def __init__(self, limits: Limits, wait: float) -> None:
         """`wait`: seconds that a request waits in the queue at most."""
@@ -45,24 +43,18 @@ class Slots:
             if not come.done():
                 come.set_result(False)
 
-    @contextlib.asynccontextmanager
-    async def slot(self, who: Who) -> AsyncGenerator[None]:
-        """Hold a slot; wait for one where all are taken. Raises Problem (429, 503)."""
-        place = self.enter(who)
-        try:
-            await self.turn(place)
-            yield
-        finally:
-            self.leave(place)
-
     async def take(self, who: Who) -> Place:
-        """A slot for a stream, waited for where all are taken; whoever has it gives it back. Raises Problem."""
+        """A slot for a stream, waited for where all are taken; whoever has it gives it back.
+
+        Raises Problem (429, 503).
+        """
         place = self.enter(who)
-        try:
-            await self.turn(place)
-        except BaseException:
-            self.leave(place)
-            raise
+        if not place.live:
+            try:
+                await self.turn(place)
+            except BaseException:
+                self.leave(place)
+                raise
         return place
 
     def enter(self, who: Who) -> Place:
@@ -74,7 +66,8 @@ class Slots:
 
     def leave(self, place: Place) -> None:
         """Give a place back; again: nothing."""
-        self._wake(self.admission.leave(place))
+        if come := self.admission.leave(place):
+            self._wake(come)
 
     async def turn(self, place: Place) -> None:
         """Wait until a place is live. Raises Problem (503) where it does not become so in time."""

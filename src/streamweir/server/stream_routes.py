@@ -19,7 +19,7 @@ from streamweir.resumption.log import Trimmed
 from streamweir.server.attached import attach
 from streamweir.server.kept import new_capability
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, opening_of, who_of
+from streamweir.server.shared import SHARED, body_of, opening_of, who_of
 
 RETRY: Final = b"retry: 200\n\n"
 """Milliseconds after which an EventSource comes back; its own default is seconds."""
@@ -28,7 +28,7 @@ RETRY: Final = b"retry: 200\n\n"
 async def create(request: web.Request) -> web.Response:
     """`POST /api/llm/streams`: begin a reply, for whoever reads it then."""
     shared = request.app[SHARED]
-    body = await request.read()
+    body = body_of(request)
     who = who_of(request)
     key = idempotency_key(request.headers.get("Idempotency-Key"))
     digest = sha256(body).digest()

@@ -20,7 +20,7 @@ from streamweir.relay import Relay
 from streamweir.server.census import Live, withdrawn
 from streamweir.server.patience import LOOK, Patience
 from streamweir.server.reply import StreamReply
-from streamweir.server.shared import BEGUN, SHARED, Serving, Shared, answer_headers, who_of
+from streamweir.server.shared import BEGUN, FOUND, Asked, Serving, Shared, answer_headers, asked_of
 
 
 class Downstream:
@@ -109,6 +109,9 @@ class Downstream:
         except BaseException:
             carrier.end("client_gone")
             raise
+        finally:
+            # it holds this: without it what the stream had goes at once, and needs no collector
+            self._carrier = None
 
     async def _drained(self, wake: asyncio.Future[None]) -> bool:
         """Wait until the client has read enough. False where the stream ended first."""
@@ -147,8 +150,10 @@ class Downstream:
         done = self._carrier is not None and self._carrier.relay.done
         if not self._open:
             self._open = True
-            self._beat_at = min(self._beat_at, time.monotonic() + self._every)
-            self._wheel.add(self)
+            beat_at = time.monotonic() + self._every
+            if beat_at < self._beat_at:
+                self._beat_at = beat_at
+                self._wheel.add(self)
             await self._reply.first(held or b"", last=done)
         elif done:
             self._reply.finish(held or b"")
@@ -172,25 +177,30 @@ async def stream(
     200 goes out at the upstream's own status, or after `commit_after`; a refusal behind that is in-band. Raises Problem
     where there is no slot for it.
     """
-    async with request.app[SHARED].slots.slot(who_of(request)):
-        return await _stream(request, opening, encode, headers)
+    found = request[FOUND]
+    shared = found.shared
+    place = await shared.slots.take(found.who)
+    try:
+        return await _stream(shared, request, opening, encode, headers or {})
+    finally:
+        shared.slots.leave(place)
 
 
 async def _stream(
+    shared: Shared,
     request: web.Request,
     opening: Opening,
     encode: Callable[[Sequence[Released]], bytes],
-    headers: Mapping[str, str] | None,
+    headers: Mapping[str, str],
 ) -> web.StreamResponse:
-    shared = request.app[SHARED]
-    serving = shared.serving
-    reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **(headers or {})})
-    downstream = Downstream(request, reply, serving, shared.wheel, opening.called_at)
+    asked = asked_of(request)
+    reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **headers})
+    downstream = Downstream(request, reply, shared.serving, shared.wheel, opening.called_at)
     shared.wheel.add(downstream)
     running: Relay[bytes] | None = None
-    live = shared.census.enter(request)
+    live = shared.census.enter()
     try:
-        opened = await opened_or_told(shared, request, opening, live)
+        opened = await opened_or_told(shared, request, opening, live, asked)
         try:
             begun = await downstream.committed()
         except BaseException:
@@ -213,55 +223,11 @@ async def _stream(
     finally:
         shared.wheel.remove(downstream)
         live.leave()
-        shared.tell(running.report if running is not None else None, request)
+        shared.tell(running.report if running is not None else None, request, asked)
     return reply
 
 
-async def gather(request: web.Request, opening: Opening) -> tuple[list[Released], Opening]:
-    """All released events of a reply, the terminal one last. Raises StreamweirError or Problem where it is refused."""
-    async with request.app[SHARED].slots.slot(who_of(request)):
-        return await _gather(request, opening)
-
-
-async def _gather(request: web.Request, opening: Opening) -> tuple[list[Released], Opening]:
-    shared = request.app[SHARED]
-    live = shared.census.enter(request)
-    try:
-        opened = await opened_or_told(shared, request, opening, live)
-        return await gathered(request, opened, live), opened
-    finally:
-        live.leave()
-
-
-async def gathered(request: web.Request, opened: Opening, live: Live) -> list[Released]:
-    """All released events of what was opened. Raises StreamweirError where it was refused."""
-    shared = request.app[SHARED]
-    relay, first = opened.source.relay(opened, tuple)
-    events: list[Released] = list(first)
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def take(more: tuple[Released, ...]) -> None:
-        events.extend(more)
-        if relay.done and not done.done():
-            done.set_result(None)
-
-    try:
-        if opened.error is not None:
-            raise opened.error
-        carrier = Carrier(opened.source, shared.wheel, opened, relay, take)
-        live.carries(carrier)
-        try:
-            carrier.begin()
-            await done
-        except BaseException:
-            carrier.end("client_gone")
-            raise
-    finally:
-        shared.tell(relay.report, request)
-    return events
-
-
-async def opened_or_told(shared: Shared, request: web.Request, opening: Opening, live: Live) -> Opening:
+async def opened_or_told(shared: Shared, request: web.Request, opening: Opening, live: Live, asked: Asked) -> Opening:
     """The handshake that ended it, accepted or refused. Cancelled on the way, its report is told."""
     live.opens()
     try:
@@ -273,7 +239,7 @@ async def opened_or_told(shared: Shared, request: web.Request, opening: Opening,
             return latest
         relay, _ = latest.source.relay(latest, tuple)
         relay.end("client_gone", time.monotonic())
-        shared.tell(relay.report, request)
+        shared.tell(relay.report, request, asked)
         raise
     finally:
         live.opened()

@@ -14,7 +14,7 @@ from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import read_body
 from streamweir.server.keys import Who
 from streamweir.server.origins import check_origin
-from streamweir.server.shared import SHARED, who_of
+from streamweir.server.shared import SHARED, body_of, who_of
 from streamweir.server.tickets import MAX_TTL, TTL, Ticket
 from streamweir.stages.report import rfc3339
 
@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(TicketRequest).decode
 
 async def tickets(request: web.Request) -> web.Response:
     """Give a ticket."""
-    asked = read_body(_decode, await request.read())
+    asked = read_body(_decode, body_of(request))
     shared = request.app[SHARED]
     who = who_of(request)
     if who.ticket:

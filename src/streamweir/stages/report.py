@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
+from math import floor
 from typing import Final
 
 import msgspec
@@ -165,13 +167,21 @@ class Conclude:
         return Ended(seq, self.report, many)
 
     def _usage(self, said: Sequence[UsageUpdate | None]) -> UsageReport:
-        known = [update for update in said if update is not None and update.completion_tokens is not None]
-        if known and len(known) == len(said):
-            return UsageReport(
-                prompt_tokens=_sum(update.prompt_tokens for update in known),
-                completion_tokens=_sum(update.completion_tokens for update in known),
-                total_tokens=_sum(update.total_tokens for update in known),
-            )
+        """The sum over the answers of one call; an estimate where one of them did not count."""
+        prompt: int | None = 0
+        total: int | None = 0
+        completion = 0
+        for update in said:
+            if update is None or update.completion_tokens is None:
+                return self._estimate()
+            prompt = _plus(prompt, update.prompt_tokens)
+            total = _plus(total, update.total_tokens)
+            completion += update.completion_tokens
+        if not said:
+            return self._estimate()
+        return UsageReport(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total)
+
+    def _estimate(self) -> UsageReport:
         prompt = -(-self.identity.prompt_bytes // BYTES_A_TOKEN)
         completion = -(-len(self._text) // BYTES_A_TOKEN)
         return UsageReport(
@@ -179,14 +189,9 @@ class Conclude:
         )
 
 
-def _sum(counts: Iterable[int | None]) -> int | None:
-    """The sum over the answers of one call; none where one of them did not say."""
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
+def _plus(one: int | None, other: int | None) -> int | None:
+    """Their sum; none where one is."""
+    return None if one is None or other is None else one + other
 
 
 def error_report(end: End) -> ErrorReport | None:
@@ -206,4 +211,13 @@ def error_report(end: End) -> ErrorReport | None:
 
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # half a microsecond: 0.734 is a little less in binary
+    seconds += 0.000_000_5
+    whole = floor(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(whole: int) -> str:
+    """A whole second without its zone: the streams of one second share it."""
+    return datetime.fromtimestamp(whole, UTC).isoformat().removesuffix("+00:00")

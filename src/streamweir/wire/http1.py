@@ -7,7 +7,7 @@ everything downstream runs once per socket read.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import httptools  # type: ignore[import-untyped,unused-ignore]
 
@@ -87,7 +87,7 @@ class Answer:
         self.started = False
         self.trailing = False
         self.upgraded = False
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`. Raises HttpError; what the body held before the fault is in `salvage()`."""
@@ -121,6 +121,10 @@ class Answer:
         if self._bodiless > MAX_HEAD and not self.complete:
             raise HttpError(f"the answer's {'trailers' if self.status else 'headers'} have over {MAX_HEAD} bytes")
         return b""
+
+    def close(self) -> None:
+        """Nothing more is fed. The parser holds this answer: without it both go at once, and need no collector."""
+        self._parser = None
 
     def _ended(self) -> bool:
         return self.complete
@@ -164,3 +168,4 @@ class Answer:
         self.complete = True
         self._pieces = len(self._body)
         self.reusable = self._parser.should_keep_alive()
+        self.close()

@@ -4,8 +4,6 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 
 from streamweir.client.aio.carrier import Carrier
 from streamweir.faces.problems import Problem
@@ -24,15 +22,9 @@ class Carried:
         self.ends.append(cause)
 
 
-def request() -> web.Request:
-    made = make_mocked_request("POST", "/x")
-    made._match_info = type("Info", (), {"route": type("Route", (), {"resource": None})})  # type: ignore[assignment]
-    return made
-
-
 async def handshake(census: Census, entered: asyncio.Event, go: asyncio.Event | None = None) -> str:
     """What streams.py does: "opened", or "withdrawn" where the handshake was ended from here."""
-    live = census.enter(request())
+    live = census.enter()
     entered.set()
     if go is not None:
         await go.wait()
@@ -87,7 +79,7 @@ async def test_a_client_that_leaves_at_the_same_time_has_left(first: str) -> Non
 
 async def test_between_handshake_and_carrier_the_carrier_is_ended_once_it_has_begun() -> None:
     census, carried = Census(Metrics()), Carried()
-    live = census.enter(request())
+    live = census.enter()
     live.opens()
     live.opened()
     census.end("draining")
@@ -99,7 +91,7 @@ async def test_between_handshake_and_carrier_the_carrier_is_ended_once_it_has_be
 
 async def test_it_is_ended_once_and_leaves_once() -> None:
     census, carried = Census(Metrics()), Carried()
-    live, other = census.enter(request()), census.enter(request())
+    live, other = census.enter(), census.enter()
     assert (census.count("opening"), census.count("streaming")) == (2, 0)
     live.carries(cast("Carrier[Any]", carried))
     assert (census.count("opening"), census.count("streaming")) == (1, 1)

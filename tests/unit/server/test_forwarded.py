@@ -3,7 +3,7 @@
 import pytest
 from multidict import CIMultiDict
 
-from streamweir.server.forwarded import networks_of, seen
+from streamweir.server.forwarded import address_of, networks_of, origin_used
 
 TRUSTED = networks_of(["10.0.0.0/8", "2001:db8:aa::/48"], "server.trusted_proxies")
 OURS = "10.0.0.1"
@@ -43,16 +43,16 @@ OURS = "10.0.0.1"
 )
 def test_the_nearest_hop_that_is_not_ours(lines: list[str], address: str) -> None:
     headers = CIMultiDict([("X-Forwarded-For", line) for line in lines])
-    assert seen(OURS, "http", "gate:8787", headers, TRUSTED).address == address
+    assert address_of(OURS, headers, TRUSTED) == address
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.1", "unix", "::1"])
 def test_others_are_not_believed(peer: str) -> None:
     headers = CIMultiDict({"X-Forwarded-For": "198.51.100.1", "X-Forwarded-Host": "evil", "X-Forwarded-Proto": "https"})
-    found = seen(peer, "http", "gate:8787", headers, TRUSTED)
-    assert (found.address, found.origin) == (peer, "http://gate:8787")
+    assert address_of(peer, headers, TRUSTED) == peer
+    assert origin_used(peer, "http", "gate:8787", headers, TRUSTED) == "http://gate:8787"
 
 
 def test_the_origin_is_the_first_that_was_written() -> None:
     headers = CIMultiDict({"X-Forwarded-Host": "Gate.Example, inner", "X-Forwarded-Proto": "HTTPS, http"})
-    assert seen(OURS, "http", "inner:8787", headers, TRUSTED).origin == "https://gate.example"
+    assert origin_used(OURS, "http", "inner:8787", headers, TRUSTED) == "https://gate.example"

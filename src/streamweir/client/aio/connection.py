@@ -94,11 +94,14 @@ class Connection(asyncio.Protocol):
 
     def attach(self, sink: Sink) -> None:
         """Give the body to a sink, beginning with what has come already."""
-        early = b"".join(self._early)
-        self._early.clear()
-        self._early_size = 0
+        early = b""
+        if self._early:
+            early = b"".join(self._early)
+            self._early.clear()
+            self._early_size = 0
         self._sink = sink
-        self.resume()
+        if self._paused:
+            self.resume()
         if early:
             sink.data(early)
         self._settle()
@@ -140,7 +143,9 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; the upstream sees it and stops generating."""
         self._sink = None
-        self._answer = None
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
         self._over()
         if self.transport is not None:
             self.transport.abort()
@@ -188,6 +193,7 @@ class Connection(asyncio.Protocol):
             silent = answer is None or not answer.started
             self._head.set_exception(ConnectionLost(detail, reused=self.uses > 1, silent=silent))
         if answer is not None and not answer.complete:
+            answer.close()
             self._close("reset" if exc else "eof", f"{exc}" if exc else "")
 
     # -- the rest --------------------------------------------------------------------------------------
@@ -245,7 +251,8 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if answer.reusable and not answer.trailing and self.transport is not None:
-            self.resume()
+            if self._paused:
+                self.resume()
             self._home.back(self)
         elif self.transport is not None:
             self.transport.close()

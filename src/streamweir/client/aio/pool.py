@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 
 from streamweir.client.aio.connection import Connection
 from streamweir.client.aio.tunnel import Tunnel
@@ -36,19 +37,18 @@ class Pool:
 
         Raises APIConnectionError, or APITimeoutError where none is made within `timeout` seconds (0: no limit).
         """
-        loop = asyncio.get_running_loop()
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
             if connection.transport is None or connection.transport.is_closing():
                 continue
-            if loop.time() - connection.idle_since > IDLE_SECONDS:
+            if time.monotonic() - connection.idle_since > IDLE_SECONDS:
                 connection.abort()
                 continue
             return connection
         try:
             async with asyncio.timeout(timeout or None):
-                connection = await self._connect(loop, origin)
+                connection = await self._connect(asyncio.get_running_loop(), origin)
         except TimeoutError:
             raise no_connection_in_time(origin, timeout) from None
         except ssl.SSLError as error:
@@ -65,11 +65,13 @@ class Pool:
     def back(self, connection: Connection) -> None:
         """A connection whose answer ended cleanly."""
         origin = connection.origin
-        idle = self._idle.setdefault(origin, [])
+        idle = self._idle.get(origin)
+        if idle is None:
+            idle = self._idle[origin] = []
         if self._closing or len(idle) >= MAX_IDLE:
             connection.abort()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = time.monotonic()
         idle.append(connection)
 
     def gone(self, connection: Connection) -> None:

@@ -39,7 +39,8 @@ class Turns:
 
     def heard(self, turn: Turn, said: RateLimitReport | None) -> None:
         """What the headers of its answer say."""
-        self._told(self._budget.heard(turn, said, time.monotonic()))
+        if said is not None:
+            self._told(self._budget.heard(turn, said, time.monotonic()))
 
     def answered(self, turn: Turn, failure: Failure | None) -> None:
         """What became of it."""
@@ -48,7 +49,8 @@ class Turns:
     def over(self, turn: Turn) -> None:
         """Its request is over."""
         self._budget.over(turn)
-        self._serve()
+        if self._budget.waiting:
+            self._serve()
 
     async def _wait(self, turn: Turn, now: float) -> None:
         loop = asyncio.get_running_loop()
@@ -77,14 +79,15 @@ class Turns:
     def _told(self, turns: Iterable[Turn]) -> None:
         for turn in turns:
             turn.wake()
-        self._serve()
+        if self._budget.waiting:
+            self._serve()
 
     def _serve(self) -> None:
         """Wake those whose turn has come, and come back for the next."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._budget.first is None:
+        if not self._budget.waiting:
             return
         now = time.monotonic()
         for turn in self._budget.serve(now):

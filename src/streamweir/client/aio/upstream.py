@@ -39,7 +39,6 @@ from streamweir.flows.handshake import (
     begin,
     send_again,
 )
-from streamweir.flows.turns import Turn
 from streamweir.genesys.login import Grant
 from streamweir.relay import Relay
 from streamweir.report import RateLimitReport
@@ -50,8 +49,8 @@ from streamweir.wire.websocket import WebSocket
 
 Out = TypeVar("Out")
 
-LONG = 1e8
-"""Seconds: what stands for "no limit" where a timer needs a number."""
+REFUSAL_WITHIN = 10.0
+"""Seconds in which the body of a refusal is read where `connect` has no limit."""
 
 
 class UpstreamClient:
@@ -101,24 +100,18 @@ class UpstreamClient:
     async def open(self, opening: Opening) -> None:
         """Get a request accepted, whatever it takes within the policy. Refusals are in `opening.error`, not raised.
 
+        Each step waits until the deadline at most, and what fails behind it has failed by it.
         Raises RequestError where the dialect cannot carry the request. Cancelled, `opening` says how far it came.
         """
-        limits = opening.limits
+        limits, called_at = opening.limits, opening.called_at
         body = self.exchange.body(opening)
-        deadline_at = opening.called_at + (limits.deadline or NEVER)
-        progress = Progress(
-            self.settings.retry,
-            self._needs_token,
-            opening.called_at,
-            deadline_at,
-            failures=opening.failures,
-        )
+        deadline_at = called_at + (limits.deadline or NEVER)
+        progress = Progress(self.settings.retry, self._needs_token, called_at, deadline_at, failures=opening.failures)
         state: State = begin(progress)
         if opening.after is not None:
             state = send_again(progress, opening.after, time.monotonic(), random.random())  # noqa: S311
         try:
-            async with asyncio.timeout(None if deadline_at == NEVER else deadline_at - time.monotonic()):
-                await self._drive(state, body, opening)
+            await self._drive(state, body, opening)
         except TimeoutError:
             opening.error = self.exchange.late("deadline", limits)
 
@@ -129,7 +122,8 @@ class UpstreamClient:
             match state:
                 case NeedToken():
                     try:
-                        token = await self._tokens.get(refused if state.refused else None)
+                        async with asyncio.timeout(state.progress.within(time.monotonic())):
+                            token = await self._tokens.get(refused if state.refused else None)
                     except TokenFailed as error:
                         state = state.failed(error.failure, time.monotonic(), random.random())  # noqa: S311
                     else:
@@ -144,9 +138,11 @@ class UpstreamClient:
                     if state.retry is not None:
                         opening.events.append(state.retry)
                     refused = state.token
-                    failure = await self._in_turn(state, body, opening)
+                    failure = await self._send(state, body, opening)
                     if failure is None:
                         state = state.accepted()
+                    elif time.monotonic() >= state.progress.deadline_at:
+                        raise TimeoutError
                     else:
                         state = state.failed(failure, time.monotonic(), random.random())  # noqa: S311
                 case Wait():
@@ -161,53 +157,53 @@ class UpstreamClient:
                 case _:
                     assert_never(state)
 
-    async def _in_turn(self, send: Send, body: bytes, opening: Opening) -> Failure | None:
-        try:
-            failure = await self._send(send, body, opening)
-        except BaseException:
-            self.turns.over(send.turn)
-            raise
-        # not before: a place that is free again while a 429 is read would be taken in the pause that it asks for
-        self.turns.answered(send.turn, failure)
-        if failure is None:
-            opening.connection.on_over = partial(self.turns.over, send.turn)
-        return failure
-
     async def _send(self, send: Send, body: bytes, opening: Opening) -> Failure | None:
         exchange, turn = self.exchange, send.turn
-        token = send.token or self._tokens.current
-        key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
-        request = opening.request
-        data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
+        connection: Connection | None = None
+        failure: Failure | None
         try:
-            connection = await self.pool.take(exchange.origin, opening.limits.connect)
-        except APIError as error:
-            return Failure("not_connected", error)
-        if not self.turns.sent(turn):
-            self.pool.back(connection)
-            return HELD
-        try:
-            if key:
-                return await self._converse(connection, data, key, body, opening, turn)
-            return await self._post(connection, data, opening, turn)
-        except asyncio.CancelledError:
-            connection.abort()
+            token = send.token or self._tokens.current
+            key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
+            request = opening.request
+            data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
+            try:
+                connect = send.progress.within(time.monotonic(), opening.limits.connect)
+                connection = await self.pool.take(exchange.origin, connect)
+            except APIError as error:
+                failure = Failure("not_connected", error)
+            else:
+                if not self.turns.sent(turn):
+                    self.pool.back(connection)
+                    failure = HELD
+                elif key:
+                    failure = await self._converse(connection, data, key, body, opening, send)
+                else:
+                    failure = await self._post(connection, data, opening, send)
+        except BaseException:
+            if connection is not None:
+                connection.abort()
+            self.turns.over(turn)
             raise
+        # not before: a place that is free again while a 429 is read would be taken in the pause that it asks for
+        self.turns.answered(turn, failure)
+        if failure is None:
+            opening.connection.on_over = partial(self.turns.over, turn)
+        return failure
 
-    async def _post(self, connection: Connection, data: bytes, opening: Opening, turn: Turn) -> Failure | None:
+    async def _post(self, connection: Connection, data: bytes, opening: Opening, send: Send) -> Failure | None:
         limits = opening.limits
-        opening.sent_at = time.monotonic()
+        opening.sent_at = now = time.monotonic()
         wait = min(limits.first_token_timeout or NEVER, limits.inactivity_timeout or NEVER)
         try:
-            answer = await connection.exchange(data, min(wait, LONG))
+            answer = await connection.exchange(data, send.progress.within(now, wait))
         except AnswerTimeout:
             return Failure("ambiguous", self.exchange.late("first_token_timeout", limits))
         except ConnectionLost as error:
             stale = error.reused and error.silent
             return Failure("stale" if stale else "ambiguous", self.exchange.lost(str(error)))
-        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
+        self.turns.heard(send.turn, self.exchange.heard(opening, answer.headers))
         if answer.status not in (200, 201):
-            return await self._refused(connection, answer, opening)
+            return await self._refused(connection, answer, opening, send)
         unreadable = self.exchange.unreadable(opening, answer)
         if unreadable is not None:
             connection.abort()
@@ -216,30 +212,30 @@ class UpstreamClient:
         return None
 
     async def _converse(
-        self, connection: Connection, upgrade: bytes, key: bytes, body: bytes, opening: Opening, turn: Turn
+        self, connection: Connection, upgrade: bytes, key: bytes, body: bytes, opening: Opening, send: Send
     ) -> Failure | None:
         """Upgrade to a WebSocket, make it ready, and ask. Until the question is sent nothing can be generated."""
-        exchange, limits = self.exchange, opening.limits
-        opening.sent_at = time.monotonic()
+        exchange, limits, progress = self.exchange, opening.limits, send.progress
+        opening.sent_at = now = time.monotonic()
         try:
-            answer = await connection.exchange(upgrade, min(limits.connect or NEVER, LONG))
+            answer = await connection.exchange(upgrade, progress.within(now, limits.connect))
         except AnswerTimeout:
             return Failure("not_connected", exchange.late("connect", limits))
         except ConnectionLost as error:
             return Failure("not_connected", exchange.lost(str(error)))
-        self.turns.heard(turn, self.exchange.heard(opening, answer.headers))
+        self.turns.heard(send.turn, self.exchange.heard(opening, answer.headers))
         if answer.status != 101 and answer.status >= 300:
-            return await self._refused(connection, answer, opening)
+            return await self._refused(connection, answer, opening, send)
         failure = not_upgraded(answer, key, opening.correlation_id)
         socket = WebSocket(time.monotonic())
         inbox = Inbox(connection, socket)
         if failure is None:
             socket.send(INIT)
-            failure = await self._made_ready(inbox, opening)
+            failure = await self._made_ready(inbox, opening, progress)
         if failure is None:
             socket.send(body)
             opening.sent_at = time.monotonic()
-            failure = await self._answered(inbox, opening)
+            failure = await self._answered(inbox, opening, progress)
         if failure is not None:
             connection.abort()
             return failure
@@ -247,9 +243,9 @@ class UpstreamClient:
         opening.connection, opening.socket = connection, socket
         return None
 
-    async def _made_ready(self, inbox: Inbox, opening: Opening) -> Failure | None:
+    async def _made_ready(self, inbox: Inbox, opening: Opening, progress: Progress) -> Failure | None:
         try:
-            async with asyncio.timeout(READY_WITHIN):
+            async with asyncio.timeout(progress.within(time.monotonic(), READY_WITHIN)):
                 frames = await inbox.some()
         except TimeoutError:
             return never_ready(opening.correlation_id)
@@ -259,12 +255,12 @@ class UpstreamClient:
         inbox.keep(frames[1:])
         return failure
 
-    async def _answered(self, inbox: Inbox, opening: Opening) -> Failure | None:
+    async def _answered(self, inbox: Inbox, opening: Opening, progress: Progress) -> Failure | None:
         limits = opening.limits
         frames: list[Frame] = []
         options = opening.decode or self.settings.decode
         try:
-            async with asyncio.timeout(limits.first_token_timeout or None):
+            async with asyncio.timeout(progress.within(time.monotonic(), limits.first_token_timeout)):
                 while not has_begun(frames, options):
                     if (failure := not_now(frames, options, opening.correlation_id)) is not None:
                         return failure
@@ -279,9 +275,10 @@ class UpstreamClient:
         inbox.keep(frames)
         return None
 
-    async def _refused(self, connection: Connection, answer: Answer, opening: Opening) -> Failure:
+    async def _refused(self, connection: Connection, answer: Answer, opening: Opening, send: Send) -> Failure:
         try:
-            body = await read_body(connection, opening.limits.connect or 10.0)
+            within = send.progress.within(time.monotonic(), opening.limits.connect or REFUSAL_WITHIN)
+            body = await read_body(connection, within)
         except TimeoutError:
             body = b""
         return self.exchange.refused(answer, body, time.time())

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Final, Protocol
+
+from streamweir.stages.limits import NEVER
+
+NOWHERE: Final = -1
+"""The slot of a member that is never due."""
 
 TICK = 0.05
 """Seconds between looks. Time limits are seconds long; a twentieth of one more or less is nothing to them."""
@@ -37,20 +42,27 @@ class Wheel:
 
     def remove(self, member: Ticked) -> None:
         """Look after it no more, and hold it no more: a stream's slot may be a minute away, and it has its prompt."""
-        self._leave(member, self._members.pop(member, None))
+        slot = self._members.pop(member, NOWHERE)
+        if slot != NOWHERE:
+            self._leave(member, slot)
 
     def _schedule(self, member: Ticked, now: float) -> None:
         due = member.due(now)
-        slot = -1
-        if due != float("inf"):
-            slot = max(int(due / TICK), int(now / TICK)) + 1
-        self._leave(member, self._members.get(member))
+        slot = int(max(due, now) / TICK) + 1 if due != NEVER else NOWHERE
+        before = self._members.get(member, NOWHERE)
         self._members[member] = slot
-        if slot >= 0:
-            self._slots.setdefault(slot, {})[member] = None
+        if slot == before:
+            return
+        if before != NOWHERE:
+            self._leave(member, before)
+        if slot != NOWHERE:
+            members = self._slots.get(slot)
+            if members is None:
+                members = self._slots[slot] = {}
+            members[member] = None
 
-    def _leave(self, member: Ticked, slot: int | None) -> None:
-        if slot is not None and (members := self._slots.get(slot)) is not None:
+    def _leave(self, member: Ticked, slot: int) -> None:
+        if (members := self._slots.get(slot)) is not None:
             members.pop(member, None)
 
     def _visit(self, member: Ticked, slot: int, now: float) -> None:

@@ -145,6 +145,8 @@ class Line:
     def close(self) -> None:
         """Close at once; the upstream sees it and stops generating."""
         self.wake()
+        if self._answer is not None:
+            self._answer.close()
         with contextlib.suppress(OSError):
             self.sock.close()
 
