@@ -140,6 +140,7 @@ class Resumable:
         """Send this one too, what there is at once."""
         self._came = self._read = True
         self._listeners += (listener,)
+        self._shared.kept.waiting.discard(self)
         listener.catch_up()
         self.settle()
 
@@ -150,6 +151,7 @@ class Resumable:
         self._listeners = tuple(one for one in self._listeners if one is not listener)
         self.log.attend(listener.after, time.monotonic())
         if not self._listeners:
+            self._await()
             if self._kept:
                 # sooner than it was to come by
                 self._shared.wheel.add(self)
@@ -227,6 +229,11 @@ class Resumable:
     def abandon(self) -> None:
         """Whoever was to read it has left before there was anything to read."""
         self._came = True
+        self._await()
+
+    def _await(self) -> None:
+        if not (self._listeners or self.over):
+            self._shared.kept.waiting.add(self)
 
     @property
     def _grace(self) -> float:
@@ -262,6 +269,7 @@ class Resumable:
     def _ended(self, production: Production) -> None:
         # from here on only the log is wanted, and a prompt may be megabytes that no bound counts
         self._production = None
+        self._shared.kept.waiting.discard(self)
         production.live.leave()
         self._shared.slots.leave(self._place)
         if production.relay.report is not None:
