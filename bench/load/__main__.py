@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import aiohttp
@@ -74,7 +75,7 @@ async def round_of(base: str, face: str, given: argparse.Namespace, proxy: Child
     timeout = aiohttp.ClientTimeout(total=given.seconds + 60)
     before = proxy.kib() if proxy else 0
     cpu = proxy.cpu() if proxy else 0.0
-    during: list[int] = []
+    kib, paced = 0, 0.0
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http:
 
         async def client(number: int) -> Result:
@@ -82,8 +83,14 @@ async def round_of(base: str, face: str, given: argparse.Namespace, proxy: Child
             return await one(http, base, face, events, given.cuts, number)
 
         running = [asyncio.create_task(client(number)) for number in range(count)]
-        await asyncio.sleep(OVER + given.seconds / 2)
-        during.append(proxy.kib() if proxy else 0)
+        if proxy and given.seconds > 2 * OVER:
+            # all have begun, none has ended: what an event costs by itself
+            await asyncio.sleep(1.1 * OVER)
+            since, begun = time.monotonic(), proxy.cpu()
+            await asyncio.sleep(given.seconds / 2)
+            kib = proxy.kib()
+            await asyncio.sleep(given.seconds / 2 - 1.2 * OVER)
+            paced = (proxy.cpu() - begun) / (count * given.rate * (time.monotonic() - since))
         results = await asyncio.gather(*running)
     late = sorted(moment for result in results for moment in result.late)
     failures = [result.failed for result in results if result.failed]
@@ -99,8 +106,9 @@ async def round_of(base: str, face: str, given: argparse.Namespace, proxy: Child
         "late_p50_ms": round(statistics.median(late) / 1000, 2) if late else None,
         "late_p99_ms": round(late[int(0.99 * (len(late) - 1))] / 1000, 2) if late else None,
         "late_max_ms": round(late[-1] / 1000, 2) if late else None,
-        "kib_a_stream": round((during[0] - before) / count, 1) if proxy else None,
+        "kib_a_stream": round((kib - before) / count, 1) if kib else None,
         "cpu_us_an_event": round((proxy.cpu() - cpu) / max(1, len(late)) * 1e6, 1) if proxy else None,
+        "cpu_us_between": round(paced * 1e6, 1) if paced else None,
     }
 
 

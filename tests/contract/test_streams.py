@@ -725,16 +725,17 @@ async def test_a_stream_that_is_held_back_goes_on_when_the_logs_have_room(
 ) -> None:
     server = await proxy_with(config(simulator), told)
     async with aiohttp.ClientSession(server.url) as http:
-        full = True
+        logs = server.shared.kept.logs
         with monkeypatch.context() as patch:
-            patch.setattr(type(server.shared.kept.logs), "each", property(lambda logs: 0 if full else 1 << 30))
+            patch.setattr(logs, "limit", 1)
+            patch.setattr(logs, "_tight", 0)
             await create(http, "slow")
             async with asyncio.timeout(5):
                 while not simulator.simulator.seen:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(2)
             assert not told.reports, "nobody reads it, and there is no room"
-            full = False
+            patch.undo()
             assert (await told.next(10)).status == "completed"
     await server.stop()
 

@@ -254,7 +254,7 @@ MUTANTS: dict[str, Mutant] = {
     "trimmed without an error": (Log, "read", _trimmed_silently),
     "trimmed one too many": (Log, "trim", _trimmed_one_too_many),
     "trimmed unread": (Log, "trim", _trimmed_unread),
-    "pack read from one too late": (Entries, "read", _pack_off_by_one),
+    "pack read from one too late": (Entries, "since", _pack_off_by_one),
     "cancelling not told": (Log, "unwanted", lambda _right: Log.unattended),
     "window not told": (Log, "unwanted", lambda _right: lambda log, now, window: log.cancelled),
     "producer never told to wait": (MemoryLogs, "crowded", _always(False)),

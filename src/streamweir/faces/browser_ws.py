@@ -119,11 +119,13 @@ def refusal(code: str, message: str, detail: str | None = None, *, retry_after: 
 class BrowserWs:
     """Released events of one stream to frames. `seq` numbers messages without holes, `index` counts pieces of text."""
 
-    __slots__ = ("_chunks", "_index", "_model", "_seq", "_stream")
+    __slots__ = ("_chunks", "_index", "_model", "_seq", "_stream", "_text")
 
     def __init__(self, *, stream: str, model: str, created: int) -> None:
         self._stream = stream
         self._chunks = ChatChunks(id=f"chatcmpl-{stream}", model=model, created=created)
+        around = self._chunks.text("").replace(b"%", b"%%").rsplit(encode(""), 1)
+        self._text = b'{"type":"chunk","seq":%%d,"index":%%d,"data":%b%%b%b}' % tuple(around)
         self._model = model
         self._seq = 0
         self._index = 0
@@ -134,10 +136,11 @@ class BrowserWs:
     def frames(self, events: Sequence[Released]) -> list[bytes]:
         """The same, an entry for each `seq`."""
         out: list[bytes] = []
-        chunks = self._chunks
         for event in events:
             if type(event) is Text and event.extra is msgspec.UNSET and not event.choice and event.channel == "content":
-                self._chunk(chunks.text(event.content), out)
+                # nearly every event is one
+                out.append(encode_message(self._text % (self._seq, self._index, encode(event.content))))
+                self._seq += 1
                 self._index += 1
             elif type(event) is Ended:
                 self._end(event, out)
@@ -146,7 +149,7 @@ class BrowserWs:
             elif type(event) is Restarted:
                 self._message({"type": "restarted"}, out)
             else:
-                for chunk in chunks.of(event):
+                for chunk in self._chunks.of(event):
                     self._chunk(chunk, out)
                 self._index += type(event) is Text
         return out

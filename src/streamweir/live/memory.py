@@ -37,12 +37,12 @@ class MemoryLogs:
         """Bytes that one log may keep now."""
         return self._tight if self.full else min(EACH, self.limit)
 
-    def append(self, log: Log, append: Append, now: float) -> int:
-        """Keep entries; the next position. Raises LogError."""
+    def append(self, log: Log, append: Append, now: float) -> bool:
+        """Keep entries. Whether the log is too large then, or all of them. Raises LogError."""
         before = log.size
-        next = log.append(append, now)
+        log.append(append, now)
         self.size += log.size - before
-        return next
+        return self.size >= self.limit or log.size > EACH
 
     def trim(self, log: Log, upto: int) -> None:
         """Forget what every reader that matters has, where the log is too large."""

@@ -31,34 +31,39 @@ _next_of = attrgetter("next")
 
 
 class Entries:
-    """Those that came last stand as they are, the others packed. `size` is in bytes, of what is kept."""
+    """Those that came last stand as they are, the others packed.
 
-    __slots__ = ("_packs", "_tail", "_tail_first", "first", "size")
+    `first` is the position of the first that is kept, `next` one more than the last one's; `size` is in bytes, of what
+    is kept.
+    """
+
+    __slots__ = ("_packs", "_tail", "_tail_first", "first", "next", "size")
 
     def __init__(self) -> None:
         self._packs: list[Pack] = []
         self._tail: list[bytes] = []
         self._tail_first = 0
         self.first = 0
+        self.next = 0
         self.size = 0
-
-    @property
-    def next(self) -> int:
-        """The position of the next entry: one more than the last one's."""
-        return self._tail_first + len(self._tail)
 
     def add(self, entries: Sequence[bytes]) -> None:
         """Keep these too. What was there before is what readers that are not behind have been sent."""
         if len(self._tail) >= PACK:
-            pack = Pack(self.next, zlib.compress(_pack(self._tail), 1))
-            self._packs.append(pack)
-            self.size += len(pack.data) + OVERHEAD - _size(self._tail)
-            self._tail_first = pack.next
-            self._tail = []
+            self._pack()
         self._tail += entries
-        self.size += _size(entries)
+        self.next += len(entries)
+        self.size += sum(map(len, entries)) + OVERHEAD * len(entries)
 
-    def read(self, position: int, most: int) -> Sequence[bytes]:
+    def _pack(self) -> None:
+        tail = self._tail
+        pack = Pack(self.next, zlib.compress(_pack(tail), 1))
+        self._packs.append(pack)
+        self.size += len(pack.data) + OVERHEAD - sum(map(len, tail)) - OVERHEAD * len(tail)
+        self._tail_first = self.next
+        self._tail = []
+
+    def since(self, position: int, most: int) -> Sequence[bytes]:
         """The entries from a position on, at least one where there is one, up to about `most` bytes."""
         if position >= self._tail_first:
             return _upto(self._tail[position - self._tail_first :], most)
@@ -83,10 +88,6 @@ class Entries:
         del self._tail[:count]
         self._tail_first += count
         self.first = self._tail_first
-
-
-def _size(entries: Sequence[bytes]) -> int:
-    return sum(map(len, entries)) + OVERHEAD * len(entries)
 
 
 def _upto(entries: Sequence[bytes], most: int) -> Sequence[bytes]:

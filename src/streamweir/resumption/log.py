@@ -59,34 +59,19 @@ class Append(msgspec.Struct, frozen=True):
     last: bool = False
 
 
-class Log:
+class Log(Entries):
     """See the module's docstring."""
 
-    __slots__ = ("_entries", "cancelled", "ended", "epoch", "heard_at", "read_at", "read_upto")
+    __slots__ = ("cancelled", "ended", "epoch", "heard_at", "read_at", "read_upto")
 
     def __init__(self) -> None:
-        self._entries = Entries()
+        super().__init__()
         self.epoch = 0
         self.heard_at = float("-inf")
         self.read_at = float("-inf")
         self.read_upto = -1
         self.cancelled = False
         self.ended = False
-
-    @property
-    def next(self) -> int:
-        """The position of the next entry: one more than the last one's."""
-        return self._entries.next
-
-    @property
-    def first(self) -> int:
-        """The position of the first entry that is kept."""
-        return self._entries.first
-
-    @property
-    def size(self) -> int:
-        """Bytes that the entries take."""
-        return self._entries.size
 
     def silent(self, now: float) -> bool:
         """Whether the stream has not ended and its producer is not heard of: somebody must take over, and end it."""
@@ -118,7 +103,7 @@ class Log:
             if new:
                 raise Closed
             return self.next
-        self._entries.add(new)
+        self.add(new)
         self.ended = append.last
         return self.next
 
@@ -126,7 +111,7 @@ class Log:
         """Entries behind a position, up to about `most` bytes; none where there are none. Raises Trimmed."""
         if after + 1 < self.first:
             raise Trimmed
-        return self._entries.read(after + 1, most)
+        return self.since(after + 1, most)
 
     def attend(self, after: int, now: float) -> None:
         """Somebody reads the stream, and was sent everything up to `after`."""
@@ -148,7 +133,3 @@ class Log:
     def over(self, now: float, window: float) -> bool:
         """Whether the log may be forgotten: the stream has ended, and nobody came for it for the window."""
         return self.ended and self.unattended(now, window) and now - self.heard_at >= window
-
-    def trim(self, upto: int, limit: int) -> None:
-        """Forget entries up to a position, oldest first, until the log takes at most `limit` bytes, or about that."""
-        self._entries.trim(upto, limit)

@@ -46,8 +46,26 @@ class Attached:
             if not self.stuck and not self._over:
                 self._reply.send(HEARTBEAT)
 
-    def wake(self) -> None:
-        """Send what is new, as far as the client reads."""
+    def take(self, first: int, data: bytes) -> None:
+        """What was just put into the log."""
+        if self.stuck or self._over:
+            return
+        if self.after + 1 != first:
+            self.catch_up()
+            return
+        log = self._stream.log
+        self.after = log.next - 1
+        if log.ended:
+            self._over = True
+            self._stream.delivered |= self._reply.finish(data)
+        elif self._reply.send(data):
+            return
+        else:
+            self.stuck = True
+        self._rouse()
+
+    def catch_up(self) -> None:
+        """Send what is new in the log, as far as the client reads."""
         log = self._stream.log
         while not self.stuck and not self._over:
             try:
@@ -65,6 +83,9 @@ class Attached:
                 self._stream.delivered |= self._reply.finish(b"".join(entries))
             elif not self._reply.send(b"".join(entries)):
                 self.stuck = True
+        self._rouse()
+
+    def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
@@ -77,7 +98,7 @@ class Attached:
             if self.stuck and not self._over:
                 await self._reply.drained()
                 self.stuck = False
-                self.wake()
+                self.catch_up()
                 self._stream.settle()
 
 

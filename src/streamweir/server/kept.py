@@ -26,11 +26,13 @@ class Kept:
         """`limit`: bytes of all logs."""
         self.logs = MemoryLogs(limit)
         self.streams: Directory[Resumable] = Directory()
+        self.waiting: set[Resumable] = set()
+        """Those that run and whose client has left."""
         self._making: dict[tuple[str | None, str], asyncio.Event] = {}
 
     def awaited(self, wire: str) -> bool:
         """Whether a stream of that wire runs whose client has left, and may come back."""
-        return any(one.wire == wire and one.abandoned and not one.over for one in self.streams.all())
+        return any(one.wire == wire for one in self.waiting)
 
     def make_room(self) -> None:
         """Forget streams that have ended and that nobody reads, where the logs are full."""

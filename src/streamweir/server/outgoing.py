@@ -27,8 +27,23 @@ TOO_MUCH: Final = 16 * HIGH_WATER
 class Outgoing:
     """A listener that writes to a WebSocket's transport, once a read of the upstream."""
 
+    __slots__ = (
+        "_beat_at",
+        "_dropped",
+        "_every",
+        "_going",
+        "_patience",
+        "_shared",
+        "_socket",
+        "_transport",
+        "_written",
+        "after",
+        "stream",
+        "stuck",
+    )
+
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
-        self._request = request
+        self._transport = request.transport
         self._socket = socket
         self._shared = request.app[SHARED]
         serving = self._shared.serving
@@ -52,10 +67,10 @@ class Outgoing:
     def tick(self, now: float) -> None:
         """Beat, or see whether the client has read enough; drop one that reads nothing."""
         if self.stuck or self._dropped:
-            taken, waiting = taken_of(self._request.transport, self._written)
+            taken, waiting = taken_of(self._transport, self._written)
             if self.stuck and waiting <= HIGH_WATER:
                 self.stuck = False
-                self.wake()
+                self.catch_up()
                 if self.stream is not None:
                     self.stream.settle()
             self._dropped = self._dropped and waiting > 0
@@ -69,8 +84,8 @@ class Outgoing:
         """It reads nothing. What is written here waits behind the rest, so that a client that wakes up sees it."""
         stream = self.stream
         if stream is None:
-            if self._request.transport is not None:
-                self._request.transport.abort()
+            if self._transport is not None:
+                self._transport.abort()
             return
         self._dropped = True
         if stream.resumable:
@@ -79,11 +94,11 @@ class Outgoing:
             return
         stream.end("slow_client")
         self.stuck = False
-        self.wake()
+        self.catch_up()
         # one whose upstream has not answered ends a moment later, and its end comes by itself
         while self.stream is stream and stream.over:
             self.stuck = False
-            self.wake()
+            self.catch_up()
 
     # -- for the stream --------------------------------------------------------------------------------
 
@@ -92,7 +107,22 @@ class Outgoing:
         self.stream, self.after = stream, after
         stream.listen(self)
 
-    def wake(self) -> None:
+    def take(self, first: int, data: bytes) -> None:
+        """What was just put into the stream's log."""
+        if (stream := self.stream) is None or self.stuck:
+            return
+        log = stream.log
+        if self.after + 1 != first:
+            self.catch_up()
+            return
+        self.after = log.next - 1
+        self.write(data)
+        if log.ended:
+            stream.delivered = True
+            # from here on another may be asked for
+            self.leave()
+
+    def catch_up(self) -> None:
         """Send what is new in the stream's log, as far as the client reads."""
         while (stream := self.stream) is not None and not self.stuck:
             try:
@@ -100,8 +130,8 @@ class Outgoing:
             except Trimmed:
                 # it read so slowly that its place is gone: cut off, so that it does not look as if it went on
                 self.leave()
-                if self._request.transport is not None:
-                    self._request.transport.abort()
+                if self._transport is not None:
+                    self._transport.abort()
                 return
             if not entries:
                 return
@@ -115,15 +145,17 @@ class Outgoing:
 
     def write(self, frames: bytes) -> None:
         """Write whole frames."""
-        transport = self._request.transport
+        transport = self._transport
         if transport is None or transport.is_closing() or not frames or self._going is not None:
             return
         self._written += len(frames)
         transport.write(frames)
-        if transport.get_write_buffer_size() > TOO_MUCH:
+        if (waiting := transport.get_write_buffer_size()) <= HIGH_WATER:
+            return
+        if waiting > TOO_MUCH:
             # a stream stops at HIGH_WATER: these are answers to messages of a client that reads none of them
             transport.abort()
-        elif not self.stuck and transport.get_write_buffer_size() > HIGH_WATER and self.stream is not None:
+        elif not self.stuck and self.stream is not None:
             self.stuck = True
             # sooner than it was to come by
             self._shared.wheel.add(self)

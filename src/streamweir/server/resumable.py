@@ -7,34 +7,23 @@ listens to ends when the resume window is over, and is forgotten when it has bee
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol
 
 from aiohttp import web
 
-from streamweir.client.aio.carrier import Carrier
-from streamweir.client.aio.opening import open_first
 from streamweir.client.opening import Opening
 from streamweir.ending import Cause
-from streamweir.errors import RequestError, StreamFailed, StreamweirError
 from streamweir.events import Released
-from streamweir.relay import Relay
-from streamweir.resumption.log import Log
-from streamweir.resumption.positions import Producer
+from streamweir.resumption.log import Append, Log
 from streamweir.server.admission import Place
-from streamweir.server.census import withdrawn
+from streamweir.server.production import Frames, Production
+from streamweir.server.reply import HIGH_WATER
 from streamweir.server.shared import SHARED, Shared, asked_of
-
-log = logging.getLogger("streamweir.server")
-
-Frames = list[bytes]
-"""What a face makes of released events, an entry for each position."""
 
 TO_ATTACH: Final = 10.0
 """Seconds in which the first reader of a stream may come, however short the window is."""
-
 
 HELD_LOOK: Final = 1.0
 """Seconds between looks whether the logs have room again, where nobody listens to a stream that is held back."""
@@ -46,13 +35,41 @@ class Listener(Protocol):
     after: int
     stuck: bool
 
-    def wake(self) -> None:
-        """There is more in the log, or nothing more will be."""
+    def take(self, first: int, data: bytes) -> None:
+        """What was just put into the log, from this position to its end; whoever is behind has it from there, later."""
+        ...
+
+    def catch_up(self) -> None:
+        """Read the log, as far as the client reads."""
         ...
 
 
 class Resumable:
     """See the module's docstring."""
+
+    __slots__ = (
+        "_asked",
+        "_came",
+        "_epoch",
+        "_held",
+        "_kept",
+        "_listeners",
+        "_logs",
+        "_place",
+        "_production",
+        "_read",
+        "_shared",
+        "_window",
+        "acknowledged",
+        "capability",
+        "chat",
+        "delivered",
+        "digest",
+        "id",
+        "log",
+        "owner",
+        "wire",
+    )
 
     def __init__(
         self,
@@ -86,22 +103,16 @@ class Resumable:
         # not the request itself: it has all that the client sent
         self._asked = asked_of(request)._replace(key=owner)
         self._shared: Shared = request.app[SHARED]
-        self._frames = frames
-        self._window = window = self._shared.serving.resume_window
-        now = time.monotonic()
-        self._until: float | None = now + max(window, TO_ATTACH)
-        self._producer = Producer(self.log.take_over(now))
-        self._listeners: set[Listener] = set()
-        self._opened: asyncio.Future[Opening] | None = asyncio.get_running_loop().create_future()
+        self._logs = self._shared.kept.logs
+        self._window = self._shared.serving.resume_window
+        self._epoch = self.log.take_over(time.monotonic())
+        self._listeners: tuple[Listener, ...] = ()
         self._came = self._read = False
         self._kept = True
-        self._carrier: Carrier[Frames] | None = None
-        self._relay: Relay[Frames] | None = None
         self._held = False
         self._place = place
-        self._live = self._shared.census.enter()
-        self._task = asyncio.get_running_loop().create_task(self._open(opening))
-        self._cause: Cause = "client_gone"
+        live, wheel = self._shared.census.enter(), self._shared.wheel
+        self._production: Production | None = Production(opening, frames, self._take, self.settle, live, wheel)
         self._shared.wheel.add(self)
         self._shared.kept.streams.keep(self)
 
@@ -114,9 +125,9 @@ class Resumable:
 
     async def opened(self, within: float) -> Opening | None:
         """The handshake by which the upstream took the request or refused it, where that was within so many seconds."""
-        opened = self._opened
-        if opened is None:
+        if self._production is None:
             return None
+        opened = self._production.opened
         await asyncio.wait([opened], timeout=within)
         return opened.result() if opened.done() else None
 
@@ -126,31 +137,36 @@ class Resumable:
         return self._window > 0
 
     def listen(self, listener: Listener) -> None:
-        """Send this one too; it is woken at once."""
+        """Send this one too, what there is at once."""
         self._came = self._read = True
-        self._listeners.add(listener)
-        self._until = None
-        listener.wake()
+        self._listeners += (listener,)
+        self._shared.kept.waiting.discard(self)
+        listener.catch_up()
         self.settle()
 
     def leave(self, listener: Listener) -> None:
-        """It listens no more."""
-        self._listeners.discard(listener)
+        """It listens no more; told again, nothing."""
+        if listener not in self._listeners:
+            return
+        self._listeners = tuple(one for one in self._listeners if one is not listener)
+        self.log.attend(listener.after, time.monotonic())
         if not self._listeners:
-            self._wait()
+            self._await()
+            if self._kept:
+                # sooner than it was to come by
+                self._shared.wheel.add(self)
             if not self._window and not self.over:
                 self.end("client_gone")
         self.settle()
 
     def settle(self) -> None:
         """Read the upstream or hold it back: it follows the fastest of those who listen, or the log's own bound."""
-        logs = self._shared.kept.logs
-        full = self.log.size > logs.each
+        full = self.log.size > self._logs.each
         if full and self._listeners:
-            logs.trim(self.log, max(one.after for one in self._listeners))
+            self._logs.trim(self.log, max(one.after for one in self._listeners))
         hold = all(one.stuck for one in self._listeners) if self._listeners else full
-        carrier = self._carrier
-        if carrier is None or self.over or hold == self._held:
+        carrier = self._production.carrier if self._production is not None else None
+        if carrier is None or hold == self._held:
             return
         self._held = hold
         if hold:
@@ -161,40 +177,39 @@ class Resumable:
 
     def end(self, cause: Cause) -> None:
         """End the stream, whoever listens; one that has ended stays as it ended."""
-        self._cause = cause
-        if self._carrier is not None:
-            self._carrier.end(cause)
-        elif not self.over:
-            # behind its first step, before which nothing of it would run that says how it ended
-            asyncio.get_running_loop().call_soon(self._task.cancel)
+        self.log.cancel()
+        if self._production is not None:
+            self._production.end(cause)
 
     # -- for the wheel ---------------------------------------------------------------------------------
 
     def due(self, now: float) -> float:
         """When the window is over; sooner where the upstream is held back, and there may be room again."""
-        until = float("inf") if self._until is None else self._until
-        return min(until, now + HELD_LOOK) if self._held and self.unattended else until
+        if self._listeners:
+            return float("inf")
+        log = self.log
+        until = (max(log.read_at, log.heard_at) if log.ended else log.read_at) + self._grace
+        return min(until, now + HELD_LOOK) if self._held else until
 
     def tick(self, now: float) -> None:
         """Nobody came back within the window: cancel the stream, or forget one that has ended."""
         if self._held:
             self.settle()
-        if self._until is None or now < self._until:
+        log = self.log
+        if self._listeners:
             return
-        if self.over:
+        if log.over(now, self._grace):
             self.forget()
-        else:
-            self._until = now + self._window
+        elif not (log.ended or log.cancelled) and log.unattended(now, self._grace):
             self.end("client_gone")
 
     def forget(self) -> None:
         """Keep nothing of it any more; again: nothing, whoever still reads it."""
         if self._kept:
             self._kept = False
-            self._until = None
             self._shared.wheel.remove(self)
             self._shared.kept.streams.forget(self)
-            self._shared.kept.logs.forget(self.log)
+            self._logs.forget(self.log)
 
     @property
     def unattended(self) -> bool:
@@ -214,87 +229,48 @@ class Resumable:
     def abandon(self) -> None:
         """Whoever was to read it has left before there was anything to read."""
         self._came = True
+        self._await()
 
-    def _wait(self) -> None:
-        if not self._kept:
-            return
-        self._until = time.monotonic() + (self._window if self._came else max(self._window, TO_ATTACH))
-        # sooner than it was to come by
-        self._shared.wheel.add(self)
+    def _await(self) -> None:
+        if not (self._listeners or self.over):
+            self._shared.kept.waiting.add(self)
 
-    # -- the producer ----------------------------------------------------------------------------------
+    @property
+    def _grace(self) -> float:
+        return self._window if self._came else max(self._window, TO_ATTACH)
 
-    async def _open(self, opening: Opening) -> None:
-        self._live.opens()
-        try:
-            opened = await open_first(opening, opening.source)
-            self._live.opened()
-            relay = self._relay_of(opened)
-            if not relay.done:
-                self._carrier = Carrier(opened.source, self._shared.wheel, opened, relay, self._take)
-                self._live.carries(self._carrier)
-                self._carrier.begin()
-                self.settle()
-        except RequestError as error:
-            opened = self._refused(opening, error)
-        except asyncio.CancelledError:
-            opened, cause = opening.latest, self._cause
-            if self._live.withdrawn():
-                opened.error, cause = withdrawn(), "draining"
-            if opened.connection is not None:
-                opened.connection.abort()
-                opened.connection = None
-            relay = self._relay_of(opened)
-            if not relay.done:
-                self._take(relay.end(cause, time.monotonic()))
-        except Exception as error:
-            # nobody awaits this task: a mistake of our own must end the stream, not hang it
-            log.exception("a stream failed before it began")
-            failed = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
-            opened = self._refused(opening.latest, failed)
-        if self._opened is not None:
-            self._opened.set_result(opened)
-        if self.over:
-            self._release()
-
-    def _release(self) -> None:
-        # from here on only the log is wanted, and a prompt may be megabytes that no bound counts
-        self._opened = self._carrier = self._relay = None
-
-    def _refused(self, opening: Opening, error: StreamweirError) -> Opening:
-        opening.error = error
-        self._relay_of(opening)
-        return opening
-
-    def _relay_of(self, opening: Opening) -> Relay[Frames]:
-        relay: Relay[Frames]
-        first: Frames
-        relay, first = opening.source.relay(opening, self._frames)
-        self._relay = relay
-        self._take(first)
-        return relay
+    # -- for what produces it --------------------------------------------------------------------------
 
     def _take(self, entries: Frames) -> None:
         """What one read of the upstream becomes: kept, then sent."""
-        relay = self._relay
-        last = relay is not None and relay.done
-        if self.log.ended or not (entries or last):
+        log, production = self.log, self._production
+        if production is None:
             return
-        append = self._producer.offer(entries, last=last)
-        if self._shared.kept.logs.full:
+        last = production.relay.done
+        if not (entries or last):
+            return
+        first = log.next
+        look = self._logs.append(log, Append(self._epoch, first, entries, last), time.monotonic())
+        if look and self._logs.full:
             self._shared.kept.make_room()
-        self._producer.acknowledged(self._shared.kept.logs.append(self.log, append, time.monotonic()))
-        for listener in tuple(self._listeners):
-            listener.wake()
-        if last and relay is not None:
-            self._live.leave()
-            self._shared.slots.leave(self._place)
-            if self._until is not None:
-                # the window of what nobody saw end begins with its end
-                self._wait()
-            if relay.report is not None:
-                self._shared.ended(relay.report, self._asked)
-            if self._task.done():
-                self._release()
-        else:
+        if listeners := self._listeners:
+            data = entries[0] if len(entries) == 1 else b"".join(entries)
+            for listener in listeners:
+                if len(data) <= HIGH_WATER:
+                    listener.take(first, data)
+                else:
+                    listener.catch_up()
+                look = look or listener.stuck
+        if last:
+            self._ended(production)
+        elif look:
             self.settle()
+
+    def _ended(self, production: Production) -> None:
+        # from here on only the log is wanted, and a prompt may be megabytes that no bound counts
+        self._production = None
+        self._shared.kept.waiting.discard(self)
+        production.live.leave()
+        self._shared.slots.leave(self._place)
+        if production.relay.report is not None:
+            self._shared.ended(production.relay.report, self._asked)

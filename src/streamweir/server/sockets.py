@@ -69,6 +69,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 class Session:
     """What a client of one connection asks for, and may do."""
 
+    __slots__ = ("_called_off", "_request", "_serving", "_shared", "_starting", "_streams", "_who", "out")
+
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._request = request
         self._shared = request.app[SHARED]

@@ -11,7 +11,7 @@ EVERYTHING = 1 << 62
 
 def everything(entries: Entries, position: int, most: int = EVERYTHING) -> list[bytes]:
     out: list[bytes] = []
-    while some := entries.read(position + len(out), most):
+    while some := entries.since(position + len(out), most):
         out += some
     return out
 
@@ -27,7 +27,7 @@ def test_reads_what_was_put_in_from_every_position(pieces: list[list[bytes]], at
     assert everything(entries, at, most) == plain[at:]
     # what was just added is there without unpacking, for those who are not behind
     last = len(pieces[-1]) if pieces else 0
-    assert list(entries.read(len(plain) - last, EVERYTHING)) == plain[len(plain) - last :]
+    assert list(entries.since(len(plain) - last, EVERYTHING)) == plain[len(plain) - last :]
 
 
 @given(PIECES, st.integers(-1, 100), st.integers(0, 4000))

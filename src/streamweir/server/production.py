@@ -1,0 +1,105 @@
+"""Where a stream that outlives its connections comes from: the upstream is asked, and its reply carried here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from streamweir.client.aio.carrier import Carrier
+from streamweir.client.aio.opening import open_first
+from streamweir.client.aio.wheel import Wheel
+from streamweir.client.opening import Opening
+from streamweir.ending import Cause
+from streamweir.errors import RequestError, StreamFailed, StreamweirError
+from streamweir.events import Released
+from streamweir.relay import Relay
+from streamweir.server.census import Live, withdrawn
+
+log = logging.getLogger("streamweir.server")
+
+Frames = list[bytes]
+"""What a face makes of released events, an entry for each position."""
+
+
+class Production:
+    """Asks at once. `take` is called with what each read becomes, and `relay.done` tells the last time.
+
+    `begun` is called when there is a `carrier`, which may be held back.
+    """
+
+    __slots__ = ("_begun", "_cause", "_frames", "_take", "_task", "_wheel", "carrier", "live", "opened", "relay")
+
+    relay: Relay[Frames]
+    """There from the first `take` on."""
+
+    def __init__(
+        self,
+        opening: Opening,
+        frames: Callable[[Sequence[Released]], Frames],
+        take: Callable[[Frames], None],
+        begun: Callable[[], None],
+        live: Live,
+        wheel: Wheel,
+    ) -> None:
+        self._frames = frames
+        self._take = take
+        self._begun = begun
+        self._wheel = wheel
+        self._cause: Cause = "client_gone"
+        self.live = live
+        self.carrier: Carrier[Frames] | None = None
+        self.opened: asyncio.Future[Opening] = asyncio.get_running_loop().create_future()
+        """The handshake by which the upstream took the request or refused it."""
+        self._task = asyncio.get_running_loop().create_task(self._open(opening))
+
+    def end(self, cause: Cause) -> None:
+        """End the reply from this side; one that has ended stays as it ended."""
+        self._cause = cause
+        if self.carrier is not None:
+            self.carrier.end(cause)
+        else:
+            # behind its first step, before which nothing of it would run that says how it ended
+            asyncio.get_running_loop().call_soon(self._task.cancel)
+
+    async def _open(self, opening: Opening) -> None:
+        self.live.opens()
+        try:
+            opened = await open_first(opening, opening.source)
+            self.live.opened()
+            relay = self._relay_of(opened)
+            if not relay.done:
+                self.carrier = Carrier(opened.source, self._wheel, opened, relay, self._take)
+                self.live.carries(self.carrier)
+                self.carrier.begin()
+                self._begun()
+        except RequestError as error:
+            opened = self._refused(opening, error)
+        except asyncio.CancelledError:
+            opened, cause = opening.latest, self._cause
+            if self.live.withdrawn():
+                opened.error, cause = withdrawn(), "draining"
+            if opened.connection is not None:
+                opened.connection.abort()
+                opened.connection = None
+            relay = self._relay_of(opened)
+            if not relay.done:
+                self._take(relay.end(cause, time.monotonic()))
+        except Exception as error:
+            # nobody awaits this task: a mistake of our own must end the stream, not hang it
+            log.exception("a stream failed before it began")
+            failed = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
+            opened = self._refused(opening.latest, failed)
+        self.opened.set_result(opened)
+
+    def _refused(self, opening: Opening, error: StreamweirError) -> Opening:
+        opening.error = error
+        self._relay_of(opening)
+        return opening
+
+    def _relay_of(self, opening: Opening) -> Relay[Frames]:
+        first: Frames
+        self.relay, first = opening.source.relay(opening, self._frames)
+        self._take(first)
+        return self.relay
