@@ -290,7 +290,7 @@ async def test_a_position_is_a_number(http: aiohttp.ClientSession, position: str
 
 async def test_a_position_that_nobody_was_sent_is_refused_while_the_stream_runs(http: aiohttp.ClientSession) -> None:
     url = await create(http, "stall")
-    await read(http, url, most=4)
+    await read(http, url, most=1)
     async with http.get(f"{url}&after=4000") as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, "invalid_request")
 
