@@ -156,8 +156,9 @@ static void print(struct load *load, const struct watch *watch, bool timed_out)
     double steady_ns = watch->steady_end.at ? watch->steady_end.cpu_ns - watch->steady_begin.cpu_ns : 0;
     double steady_events = watch->steady_end.at ? (double)(watch->steady_end.events - watch->steady_begin.events) : 0;
     double steady_time = watch->steady_end.at ? (double)(watch->steady_end.at - watch->steady_begin.at) : 0;
-    printf("{\"streams\":%d,\"n\":%ld,\"rate\":%g,\"events\":%.0f,\"lost\":%llu,\"dup\":%llu", options->streams,
-           options->events, options->rate, events, (unsigned long long)tally->lost, (unsigned long long)tally->repeated);
+    printf("{\"streams\":%d,\"n\":%ld,\"rate\":%g", options->streams, options->events, options->rate);
+    printf(",\"events\":%.0f,\"lost\":%llu,\"dup\":%llu", events, (unsigned long long)tally->lost,
+           (unsigned long long)tally->repeated);
     printf(",\"req_ok\":%llu,\"req_err\":%llu,\"unfinished\":%d,\"status_err\":%d,\"timeout\":%d",
            (unsigned long long)tally->answered, (unsigned long long)tally->failed, options->streams - load->ended,
            tally->bad_status, timed_out);

@@ -11,12 +11,15 @@
 static const char usage[] =
     "usage: load -p PORT [-P PATH] [-H 'HEADER: VALUE'] [-M MODEL] [-w] [-i PROXY_PID] [-u UPSTREAM_PID]\n"
     "            [-s STREAMS] [-n EVENTS] [-r EVENTS_A_SECOND] [-k MARK_EVERY] [-a RAMP_MS] [-l LOOP_S] [-m LIMIT_S]\n"
-    "-r 0: as fast as it goes; -w: over a WebSocket; -l: a stream that ended is followed by another one\n";
+    "            [-W]\n"
+    "-r 0: as fast as it goes; -w: over a WebSocket; -l: a stream that ended is followed by another one\n"
+    "-W: marks are words of their own\n";
 
 static const struct option names[] = {
-    {"port", 1, 0, 'p'}, {"path", 1, 0, 'P'},  {"streams", 1, 0, 's'}, {"n", 1, 0, 'n'},      {"rate", 1, 0, 'r'},
-    {"ws", 0, 0, 'w'},   {"pid", 1, 0, 'i'},   {"upid", 1, 0, 'u'},    {"ramp", 1, 0, 'a'},   {"loop", 1, 0, 'l'},
-    {"max", 1, 0, 'm'},  {"header", 1, 0, 'H'}, {"model", 1, 0, 'M'},  {"every", 1, 0, 'k'},  {0},
+    {"port", 1, 0, 'p'},  {"path", 1, 0, 'P'}, {"streams", 1, 0, 's'}, {"n", 1, 0, 'n'},    {"rate", 1, 0, 'r'},
+    {"ws", 0, 0, 'w'},    {"pid", 1, 0, 'i'},  {"upid", 1, 0, 'u'},    {"ramp", 1, 0, 'a'}, {"loop", 1, 0, 'l'},
+    {"max", 1, 0, 'm'},   {"header", 1, 0, 'H'}, {"model", 1, 0, 'M'}, {"every", 1, 0, 'k'},
+    {"whole", 0, 0, 'W'}, {0},
 };
 
 static void add_header(struct options *options, const char *header)
@@ -29,7 +32,7 @@ struct options options_read(int argc, char **argv)
 {
     struct options options = {.streams = 100, .events = 200, .every = 1, .rate = 20, .limit = 60,
                               .path = "/v1/chat/completions", .model = "mock-model"};
-    for (int name; (name = getopt_long(argc, argv, "p:P:s:n:r:wi:u:a:l:m:H:M:k:", names, NULL)) != -1;) {
+    for (int name; (name = getopt_long(argc, argv, "p:P:s:n:r:wi:u:a:l:m:H:M:k:W", names, NULL)) != -1;) {
         switch (name) {
         case 'p': options.port = atoi(optarg); break;
         case 'P': options.path = optarg; break;
@@ -45,6 +48,7 @@ struct options options_read(int argc, char **argv)
         case 'H': add_header(&options, optarg); break;
         case 'M': options.model = optarg; break;
         case 'k': options.every = atol(optarg); break;
+        case 'W': options.whole = true; break;
         default: options.port = 0;
         }
     }
@@ -65,9 +69,9 @@ static size_t messages(const struct options *options, char *to, size_t room)
 {
     return (size_t)snprintf(to, room,
                             "\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},"
-                            "{\"role\":\"user\",\"content\":\"BENCH n=%ld r=%g k=%ld tell me something about streaming "
-                            "proxies\"}],\"temperature\":0.7",
-                            options->events, options->rate, options->every);
+                            "{\"role\":\"user\",\"content\":\"BENCH n=%ld r=%g k=%ld%s tell me something about "
+                            "streaming proxies\"}],\"temperature\":0.7",
+                            options->events, options->rate, options->every, options->whole ? " w=1" : "");
 }
 
 static size_t at_most(int length, size_t room)

@@ -20,6 +20,7 @@ struct options {
     double loop;         /* seconds in which a stream that ended is followed by another one; 0: one each */
     double limit;        /* seconds after which all is over, whatever is missing */
     bool websocket;
+    bool whole;          /* marks are words of their own */
     const char *path, *model;
     char headers[4096];
 };

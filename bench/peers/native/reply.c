@@ -29,7 +29,7 @@ struct reply reply_wanted(const char *body, uint32_t id)
     double rate = DEFAULT_RATE;
     const char *asked = strstr(body, "BENCH n=");
     if (asked)
-        sscanf(asked, "BENCH n=%ld r=%lf k=%ld", &reply.events, &rate, &reply.every);
+        sscanf(asked, "BENCH n=%ld r=%lf k=%ld w=%d", &reply.events, &rate, &reply.every, &reply.whole);
     if (reply.every < 1)
         reply.every = 1;
     reply.gap = rate > 0 ? (uint64_t)(1e9 / rate) : 0;
@@ -41,7 +41,8 @@ static int delta(struct reply *reply, char *to)
     char mark[48] = " w";
     const char *text = PROSE[(reply->sent * STEP + reply->id) % PIECES];
     if (reply->sent % reply->every == 0) {
-        mark_write(mark + 2, now_ns(), (uint64_t)(reply->sent / reply->every));
+        char *end = mark_write(mark + 2, now_ns(), (uint64_t)(reply->sent / reply->every));
+        strcpy(end, reply->whole ? " " : "");
         text = mark;
     }
     reply->sent++;

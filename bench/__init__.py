@@ -1,1 +1,0 @@
-"""What is measured: the pure pipeline, the guard, a thousand streams, and this proxy beside others."""
