@@ -66,9 +66,9 @@ def load(streams: int) -> Load:
     return Load(streams, 60, RATE, every=5, limit=7, ramp_ms=500, whole=True)
 
 
-def added_ms(mine: Mapping[str, float], base: Mapping[str, float]) -> float:
+def added_ms(mine: Mapping[str, float], base: Mapping[str, float], figure: str = "lat_p99_us") -> float:
     """What a proxy adds to the p99 of an event's latency."""
-    return (mine["lat_p99_us"] - base["lat_p99_us"]) / 1000
+    return (mine[figure] - base[figure]) / 1000
 
 
 def carried(mine: Mapping[str, float], base: Mapping[str, float]) -> bool:

@@ -1,4 +1,4 @@
-"""The knee of each column that runs: probes of the search, each beside nginx's figures for as many streams."""
+"""The knee of each proxy that runs, over SSE: probes of the search, each beside nginx's figures for as many streams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.peers.workloads import LoadError
 
 
 def knees(bench: Bench, columns: Sequence[Column], result: Result) -> None:
-    """Write what is found into the result. nginx is asked once for each number of streams."""
+    """Write what is found into the result. nginx is asked once for each number of streams, a WebSocket for one."""
     base: dict[int, dict[str, float]] = {}
 
     def carries(column: Column, streams: int) -> bool:
@@ -26,10 +26,12 @@ def knees(bench: Bench, columns: Sequence[Column], result: Result) -> None:
             return False
         added = knee.added_ms(mine, base[streams])
         if streams == knee.FIRST:
-            result.whole_ms[column.name] = added
+            result.whole[column.name] = knee.added_ms(mine, base[streams], "ttft_p99_us"), added
         say(f"knee: {column.name}, {streams} streams: {added:+.1f} ms")
         return knee.carried(mine, base[streams])
 
     for column in columns:
-        if column.proxy is not COLUMNS[0].proxy and not column.websocket:
+        if column.websocket:
+            carries(column, knee.FIRST)
+        elif column.proxy is not COLUMNS[0].proxy:
             result.knees[column.name] = knee.find(partial(carries, column))

@@ -16,7 +16,8 @@ STEADY, MEMORY = "A", "B"
 
 @dataclass
 class Result:
-    """All that a run gave. `knees` and `whole_ms` (added to an event's p99, marks being whole words) by column."""
+    """All that a run gave. `knees` and `whole` by column; the latter is what is added to the p99 of first
+    token and event, in ms, where marks are whole words."""
 
     columns: Sequence[str]
     workloads: Sequence[Workload]
@@ -24,7 +25,7 @@ class Result:
     machine: str
     rows: list[Row] = field(default_factory=list[Row])
     knees: dict[str, Knee] = field(default_factory=dict[str, Knee])
-    whole_ms: dict[str, float] = field(default_factory=dict[str, float])
+    whole: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     slow: Sequence[str] = ()
 
@@ -63,15 +64,8 @@ def cpu(result: Result) -> str:
 
 def rest(result: Result) -> str:
     """What a proxy adds to the way of an event, what it takes, and what went wrong in all loads together."""
-    heads = [
-        "",
-        "first token, p99",
-        "an event, p99",
-        "of whole words",
-        "KiB a stream",
-        "knee",
-        "lost, repeated, failed",
-    ]
+    heads = ["", "first token, p99", "an event, p99", "both, of whole words", "KiB a stream", "knee"]
+    heads.append("lost, repeated, failed")
     lines = [_line(heads), _line(["---"] * len(heads))]
     memory = result.streams(MEMORY)
     for column in result.columns:
@@ -82,7 +76,7 @@ def rest(result: Result) -> str:
                     column,
                     _late(result, column, "ttft_p99_us"),
                     _late(result, column, "lat_p99_us"),
-                    f"{number(result.whole_ms[column])} ms" if column in result.whole_ms else NONE,
+                    " and ".join(map(number, result.whole[column])) + " ms" if column in result.whole else NONE,
                     cell(kib_a_stream(result.rows, column, MEMORY, memory)) if memory else NONE,
                     str(result.knees[column]) if column in result.knees else NONE,
                     f"{wrong.lost:,}, {wrong.repeated:,}, {wrong.failed:,}",
@@ -108,8 +102,8 @@ def notes(result: Result) -> str:
         f"{loads}. Medians of {result.rounds} interleaved rounds, with the least and the most; CPU is that of a proxy's"
         " whole process tree, and ratios are to nginx in the same round.",
         "First token and event: added to nginx's p99 of the same round at A, from the upstream's write to the client's"
-        " read; nginx's own is in brackets. A guard holds a word until the next event shows that it is over; “of whole"
-        " words” has none of that.",
+        " read; nginx's own is in brackets. A guard holds a word until the next event shows that it is over; whole"
+        " words, in one load of the same size, it need not hold.",
         f"Knee: the most streams at {RATE:g} events/s to whose p99, of whole words, at most {LIMIT_MS:g} ms are added.",
     ]
     if result.slow:
