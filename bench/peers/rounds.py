@@ -52,7 +52,8 @@ class Bench:
                     self._running[proxy.name] = self._started(proxy)
                 self._warm_up(column, *self._running[proxy.name])
             except (RuntimeError, LoadError) as error:
-                why[column.name] = "; ".join((str(error), *getattr(error, "__notes__", ())))
+                why[column.name] = str(error)
+                say("\n".join((f"{column.name}: {error}", *getattr(error, "__notes__", ()))))
                 continue
             working.append(column)
         return working, why

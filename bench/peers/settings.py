@@ -7,6 +7,9 @@ from pathlib import Path
 
 MODEL = "mock-model"
 
+KEY = "sk-bench-0123456789abcdef0123456789abcdef"
+"""What the load client sends as its key. LiteLLM does not start without one to check; the others pass it on or over."""
+
 
 def nginx(folder: Path, port: int, upstream: int) -> str:
     """One worker that passes bytes through as they come, over connections that it keeps."""
@@ -75,4 +78,6 @@ litellm_settings:
   telemetry: false
   num_retries: 0
   request_timeout: 600
+general_settings:
+  master_key: {KEY}
 """
