@@ -24,7 +24,7 @@ EVENTS = 4
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     needs("gcc")
-    return build(tmp_path_factory.mktemp("programs"))
+    return build(tmp_path_factory.mktemp("programs"), "-Werror", "-fsanitize=address,undefined")
 
 
 def letters(number: int) -> str:
@@ -64,7 +64,9 @@ async def measured(program: Path, answer: bytes, *options: str, upgrade: bool = 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         words = ["-p", str(port), "-s", "1", "-n", str(EVENTS), "-r", "0", "-m", "20", *options]
-        ran = await asyncio.create_subprocess_exec(program, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        ran = await asyncio.create_subprocess_exec(
+            program, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"ASAN_OPTIONS": "detect_leaks=0"}
+        )
         out, error = await ran.communicate()
     assert ran.returncode == 0, error
     return json.loads(out)
