@@ -17,7 +17,7 @@ TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 LABEL = 120
 """Pixels that the largest bar leaves for its figure."""
 
-OURS, OTHERS, GRID, INK, FAINT = "#1769aa", "#b4b9c0", "#e3e6ea", "#20262d", "#68707a"
+OURS, OTHERS, GRID, INK, FAINT = "#5a9bd4", "#c3c8cf", "#e3e6ea", "#20262d", "#68707a"
 STYLE = (
     f"text{{font:12px system-ui,sans-serif;fill:{INK}}} .faint{{fill:{FAINT};font-size:11px}} .head{{font-weight:600}}"
 )
@@ -53,25 +53,25 @@ def svg(result: Result, title: str = "CPU as multiples of nginx passing the same
         f"<title>{escape(title)}</title><style>{STYLE}</style>",
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         f'<text class="head" x="12" y="24">{escape(title)}</text>',
-        *_axis(scale, height),
     ]
     top = TOP
     for name, bars in groups:
         parts.append(f'<text class="head" x="12" y="{top + 21}">{escape(name)}</text>')
         top += GROUP
+        parts += _grid(scale, top - 6, top + ROW * len(bars))
         parts += [part for at, bar in enumerate(bars) for part in _bar(scale, top + at * ROW, *bar)]
         top += ROW * len(bars)
+    for tick in scale.ticks:
+        label = "nginx" if tick == 1 else f"{tick:g}"
+        parts.append(f'<text class="faint" x="{scale.x(tick)}" y="{height - 12}" text-anchor="middle">{label}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _axis(scale: Scale, height: int) -> Sequence[str]:
+def _grid(scale: Scale, top: int, bottom: int) -> Sequence[str]:
     parts: list[str] = []
     for tick in scale.ticks:
-        x = scale.x(tick)
-        colour = FAINT if tick == 1 else GRID
-        label = "nginx" if tick == 1 else f"{tick:g}"
-        parts.append(f'<line x1="{x}" x2="{x}" y1="{TOP + GROUP - 6}" y2="{height - BOTTOM + 6}" stroke="{colour}"/>')
-        parts.append(f'<text class="faint" x="{x}" y="{height - 12}" text-anchor="middle">{label}</text>')
+        x, colour = scale.x(tick), FAINT if tick == 1 else GRID
+        parts.append(f'<line x1="{x}" x2="{x}" y1="{top}" y2="{bottom}" stroke="{colour}"/>')
     return parts
 
 
