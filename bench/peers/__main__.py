@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench.peers import document, machine, plot, search, table
-from bench.peers.figures import trouble
+from bench.peers.figures import Trouble, trouble
 from bench.peers.processes import build, raise_limit
 from bench.peers.proxies import COLUMNS, NGINX
 from bench.peers.proxies import QUICK as QUICK_COLUMNS
@@ -90,12 +90,12 @@ def main() -> int:
             return 1
     print(table.page(result))
     if given.json:
-        given.json.write_text(json.dumps([asdict(row) for row in result.rows], indent=1), encoding="utf-8")
+        given.json.write_text(json.dumps([asdict(row) for row in result.rows]), encoding="utf-8")
     if given.write:
         document.write(table.page(result, document.PLOT), plot.svg(result))
     say(f"{(time.monotonic() - began) / 60:.1f} minutes")
-    ours = [trouble(result.rows, one.name) for one in COLUMNS if one.proxy.ours or one.proxy is NGINX]
-    return 1 if any(one.lost or one.repeated or one.failed for one in ours) else 0
+    ours = [one.name for one in COLUMNS if one.proxy.ours or one.proxy is NGINX]
+    return 1 if any(name in result.missing or trouble(result.rows, name) != Trouble() for name in ours) else 0
 
 
 if __name__ == "__main__":

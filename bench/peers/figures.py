@@ -74,11 +74,14 @@ def added_ms(rows: Sequence[Row], column: str, workload: str, figure: str) -> Sp
 
 
 def kib_a_stream(rows: Sequence[Row], column: str, workload: str, streams: int) -> Spread | None:
-    """Memory that came with the streams of a load, a stream."""
+    """Memory that came with the streams of a load, a stream; of rounds in which all of them ran."""
     return spread(
         (row.figures["rss_mid_mb"] - row.figures["rss_pre_mb"]) * 1024 / streams
         for row in rows
-        if row.column == column and row.workload == workload and row.figures.get("rss_mid_mb", 0) > 0
+        if row.column == column
+        and row.workload == workload
+        and row.figures.get("rss_mid_mb", 0) > 0
+        and not row.figures["unfinished"]
     )
 
 

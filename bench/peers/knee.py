@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.peers.workloads import Load
@@ -20,7 +20,10 @@ FINE = 1.15
 """The search ends where the least number that is too many is at most so many times the most that is not."""
 
 PROBES = 9
-"""Loads of one search, at most: three minutes for the slowest."""
+"""Numbers of streams that one search tries, at most."""
+
+HOPELESS_MS = 5 * LIMIT_MS
+"""What is as late as this is not so by a moment of the machine's, and is not tried again."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ def load(streams: int) -> Load:
 def added_ms(mine: Mapping[str, float], base: Mapping[str, float], figure: str = "lat_p99_us") -> float:
     """What a proxy adds to the p99 of an event's latency."""
     return (mine[figure] - base[figure]) / 1000
+
+
+def best(probes: Sequence[tuple[int, Mapping[str, float]]], streams: int) -> Mapping[str, float]:
+    """nginx's figures for so many streams: the best of as many or more, since with fewer it is not later."""
+    return min((figures for count, figures in probes if count >= streams), key=lambda one: one["lat_p99_us"])
 
 
 def carried(mine: Mapping[str, float], base: Mapping[str, float]) -> bool:

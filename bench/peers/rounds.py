@@ -60,7 +60,7 @@ class Bench:
 
     def rounds(self, workload: Workload, columns: Sequence[Column], count: int) -> Iterator[Row]:
         """The rounds of one workload, interleaved."""
-        for number in range(count):
+        for number in range(min(count, workload.rounds or count)):
             for column in columns:
                 slow = column.proxy.slow
                 if slow and number >= workload.rounds_when_slow:

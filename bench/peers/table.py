@@ -105,12 +105,11 @@ def notes(result: Result) -> str:
         " read; nginx's own is in brackets. A guard holds a word until the next event shows that it is over; whole"
         " words, in one load of the same size, it need not hold.",
         f"Knee: the most streams at {RATE:g} events/s to whose p99, of whole words, at most {LIMIT_MS:g} ms are added.",
+        "Memory: what came with the streams of B, in a new process; what it had freed before is used first. Lost is"
+        " also what had not come when a load's time was over.",
     ]
     if result.slow:
-        lines.append(
-            f"{', '.join(result.slow)}: one round of A and B, 500 events a stream at C; what had not come when a load's"
-            " time was over counts as lost."
-        )
+        lines.append(f"{', '.join(result.slow)}: one round of A and B, 500 events a stream at C.")
     lines += [f"Not measured: {name}, {why}." for name, why in result.missing.items()]
     return "\n".join(f"- {line}" for line in [*lines, result.machine])
 

@@ -46,7 +46,11 @@ def test_added_time_is_a_difference_in_one_round() -> None:
 
 
 def test_memory_is_what_came_with_the_streams() -> None:
-    rows = [row("x", "B", 0, 1, rss_pre_mb=50, rss_mid_mb=60), row("x", "B", 1, 1, rss_pre_mb=50, rss_mid_mb=0)]
+    rows = [
+        row("x", "B", 0, 1, rss_pre_mb=50, rss_mid_mb=60),
+        row("x", "B", 1, 1, rss_pre_mb=50, rss_mid_mb=0),
+        row("x", "B", 2, 1, rss_pre_mb=50, rss_mid_mb=99, unfinished=1),
+    ]
     assert kib_a_stream(rows, "x", "B", 400) == Spread(25.6, 25.6, 25.6)
 
 

@@ -1,7 +1,7 @@
 """The search for the most streams."""
 
 import pytest
-from bench.peers.knee import FINE, FIRST, MOST, PROBES, Knee, carried, find, load
+from bench.peers.knee import FINE, FIRST, MOST, PROBES, Knee, best, carried, find, load
 
 from tests.unit.peers.rows import figures
 
@@ -48,6 +48,13 @@ def test_more_than_twenty_milliseconds_are_too_many() -> None:
     base = figures(lat_p99_us=5_000)
     assert carried(figures(lat_p99_us=25_000), base)
     assert not carried(figures(lat_p99_us=25_001), base)
+
+
+def test_nginx_is_taken_at_its_best_with_as_many_streams_or_more() -> None:
+    probes = [(100, figures(lat_p99_us=50)), (50, figures(lat_p99_us=1)), (200, figures(lat_p99_us=9))]
+    assert best(probes, 100)["lat_p99_us"] == 9
+    assert best(probes, 50)["lat_p99_us"] == 1
+    assert best(probes[:1], 100)["lat_p99_us"] == 50
 
 
 @pytest.mark.parametrize("wrong", ["lost", "dup", "req_err", "unfinished"])
