@@ -1,6 +1,7 @@
 """The measuring instrument: it sees what is lost, repeated or broken, and a whole small run of `make bench` sees nothing."""
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -49,17 +50,31 @@ def chunked(body: bytes, size: int) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
-async def measured(program: Path, answer: bytes, *options: str, upgrade: bool = False) -> dict[str, float]:
-    """What the load client says of one stream of four events, of which the server sends these bytes, and no more."""
+async def measured(
+    program: Path, answer: bytes, *options: str, upgrade: bool = False, write: int = 1 << 20
+) -> dict[str, float]:
+    """What the load client says of one stream of four events, of which the server sends these bytes, and no more.
+
+    `write`: bytes at a time.
+    """
+
+    over = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        if upgrade:
-            writer.write(UPGRADED)
-            await reader.readexactly(4)
-        writer.write(answer)
-        await writer.drain()
+        # the client leaves when it has seen the end, whatever is still to come
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            if upgrade:
+                writer.write(UPGRADED)
+                await reader.readexactly(4)
+            for at in range(0, len(answer), write):
+                writer.write(answer[at : at + write])
+                await writer.drain()
+                await asyncio.sleep(0.001)
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        over.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -68,6 +83,7 @@ async def measured(program: Path, answer: bytes, *options: str, upgrade: bool = 
             program, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"ASAN_OPTIONS": "detect_leaks=0"}
         )
         out, error = await ran.communicate()
+        await over.wait()
     assert ran.returncode == 0, error
     return json.loads(out)
 
@@ -77,11 +93,20 @@ def seen(figures: dict[str, float]) -> tuple[float, ...]:
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-async def test_a_whole_answer_is_whole_however_it_is_cut(programs: dict[str, Path], size: int) -> None:
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+async def test_a_whole_answer_is_whole_however_it_is_cut(programs: dict[str, Path], size: int, line_end: bytes) -> None:
     body = b"".join(event(mark(number) + " prose") for number in range(EVENTS)) + DONE
-    figures = await measured(programs["load"], HEAD + chunked(body, size))
+    figures = await measured(programs["load"], HEAD + chunked(body.replace(b"\n", line_end), size), write=50)
     assert seen(figures) == (0, 0, 1, 0)
     assert figures["events"] == EVENTS
+
+
+@pytest.mark.parametrize("write", [1, 50])
+async def test_frames_are_whole_however_they_are_cut(programs: dict[str, Path], write: int) -> None:
+    # the second form of a frame's length begins at 126 bytes
+    texts = [mark(0), mark(1) + "x" * 300, mark(2), mark(3)]
+    frames = b"".join(map(encode_message, map(message, texts))) + encode_message(b'{"type":"complete"}')
+    assert seen(await measured(programs["load"], frames, "-w", upgrade=True, write=write)) == (0, 0, 1, 0)
 
 
 async def test_a_proxy_may_cut_and_merge_text(programs: dict[str, Path]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from bench.peers.document import BEGIN, END, replaced
 from bench.peers.figures import Row
 from bench.peers.knee import Knee
-from bench.peers.plot import svg
+from bench.peers.plot import LEFT, svg
 from bench.peers.table import cpu, number, page, rest
 
 from tests.unit.peers.rows import result, row
@@ -88,6 +88,8 @@ def test_nothing_of_the_plot_is_outside_it() -> None:
     for one in tree.iter():
         for name in ("x", "x1", "x2"):
             assert 0 <= float(one.attrib.get(name, 0)) <= width - (40 if one.tag == f"{SVG}text" else 0)
+        if one.tag == f"{SVG}line":
+            assert float(one.attrib["x1"]) >= LEFT
         for name in ("y", "y1", "y2"):
             assert 0 <= float(one.attrib.get(name, 0)) <= height
 
