@@ -31,8 +31,6 @@ static void take_body(struct reader *reader, const char *data, size_t length)
         }
         if (!end)
             return;
-        if (answer->line_length && answer->line[answer->line_length - 1] == '\r')
-            answer->line_length--;
         reader->take_line(reader->who, answer->line, answer->line_length);
         answer->line_length = 0;
         data = end + 1;

@@ -19,7 +19,7 @@ struct answer {
     char head[HEAD_ROOM], line[LINE_ROOM];
 };
 
-/* One line of the body, without its end; not NUL-terminated. */
+/* One line of the body, without its LF; not NUL-terminated. */
 typedef void line_taker(void *who, char *line, size_t length);
 
 void answer_begin(struct answer *answer);
