@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -80,6 +81,8 @@ def measure(given: argparse.Namespace, folder: Path) -> Result:
 
 def main() -> int:
     given = options()
+    # asked to end, it ends what it has started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     raise_limit()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

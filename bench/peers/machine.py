@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def releases(proxies: Sequence[Proxy]) -> list[str]:
 def sentence(proxies: Sequence[Proxy], load_before: float) -> str:
     return (
         f"{os.cpu_count()} cores ({processor()}) shared by upstream, proxies and load client; load average before it "
-        f"{load_before:.1f}. {', '.join(releases(proxies))}, {sys.platform}."
+        f"{load_before:.1f}. {', '.join(releases(proxies))}."
     )
 
 
