@@ -4,17 +4,24 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 SHELL := /bin/bash
 # where npm came with its own Node, Debian's packages would be in its way
-PACKAGES = chromium nginx-light strace valgrind $(shell command -v npm >/dev/null || echo nodejs npm)
+PACKAGES = chromium nginx-light strace valgrind $(shell command -v npm >/dev/null || echo nodejs npm) \
+  $(shell command -v gcc >/dev/null || echo gcc libc6-dev)
+
+# a locked set of requirements in an environment of its own
+venv = $(PYTHON) -m venv .peers/$(1) && .peers/$(1)/bin/python -m pip --disable-pip-version-check --no-input -q \
+  install --require-hashes -r requirements/$(1).txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint deps bench cost soak lock clean docs quality corpus
+.PHONY: help demo test check lint deps bench bench-peers bench-parts cost soak lock clean docs quality corpus
 
 help:
 	@echo "make demo    simulator, proxy and page; one reply in the terminal (ONCE=1: end after it)"
 	@echo "make test    the tests that need nothing but Python"
 	@echo "make deps    Debian packages and npm tools that the other tests need (as root, or with sudo)"
 	@echo "make check   everything: lint, types, all tests"
-	@echo "make bench   CPU per event of the pure pipeline; what the guard costs"
+	@echo "make bench   the proxy beside nginx and others, into docs/ (QUICK=1: two minutes, into the terminal only)"
+	@echo "make bench-peers the others: Portkey, LiteLLM, and what a tutorial's proxy is made of"
+	@echo "make bench-parts CPU per event of the pure pipeline; what the guard costs"
 	@echo "make cost    instructions and system calls an event, beside their bounds (WRITE=1: store new ones); the parts"
 	@echo "make soak    the long forms of the tests"
 	@echo "make docs    write the generated tables into docs/"
@@ -64,6 +71,14 @@ soak: .venv/dev
 	  { [ $$? = 5 ] && echo "no test has a long form yet"; }
 
 bench: .venv/dev
+	$(BIN)/python -m bench.peers $(if $(QUICK),--quick,--write)
+
+# each of them is optional: `make bench` goes on without
+bench-peers:
+	npm ci --no-audit --no-fund --ignore-scripts --prefix bench/peers/node
+	@test -x .peers/litellm/bin/litellm || { $(call venv,litellm); }
+
+bench-parts: .venv/dev
 	$(BIN)/python bench/relay.py
 	$(BIN)/python -m bench.guard
 
@@ -94,10 +109,7 @@ deps:
 	  $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $(PACKAGES)
 	npm ci --no-audit --no-fund
 	for set in node20 node22; do npm ci --no-audit --no-fund --prefix tests/stock_clients/$$set || exit 1; done
-	for set in clients litellm; do \
-	  $(PYTHON) -m venv .peers/$$set && .peers/$$set/bin/python -m pip --disable-pip-version-check --no-input -q \
-	    install --require-hashes -r requirements/$$set.txt || exit 1; \
-	done
+	for set in clients litellm; do $(call venv,$$set) || exit 1; done
 
 # one resolution for all Python versions and platforms; files name no index
 lock:
@@ -113,4 +125,4 @@ lock:
 	done
 
 clean:
-	rm -rf .venv node_modules .peers tests/stock_clients/node*/node_modules
+	rm -rf .venv node_modules .peers tests/stock_clients/node*/node_modules bench/peers/node/node_modules

@@ -9,13 +9,16 @@ from msgspec import UNSET
 
 from streamweir.events import Delta, Upstream
 
+FEW: Final = 8
+"""Events of one read that stay as they are: a network bunches a few tokens of a model that writes at a reader's pace."""
+
 MAX_PIECE: Final = 4096
 """Characters from which on a piece grows no more: pages draw it at once, and clients bound what one event may have."""
 
 
 def coalesce(events: Sequence[Upstream]) -> Sequence[Upstream]:
     """The events, neighbouring pieces of one choice and channel joined; what carries other keys stays as it is."""
-    if len(events) < 2:
+    if len(events) <= FEW:
         return events
     out: list[Upstream] = []
     run: list[Delta] = []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamweir.events import Delta, End, Note, ToolCallDelta
-from streamweir.stages.coalesce import MAX_PIECE, coalesce
+from streamweir.stages.coalesce import FEW, MAX_PIECE, coalesce
 from tests.relays import relay, wire
 
 PIECES: Any = st.builds(
@@ -31,6 +31,7 @@ def texts(events: Any) -> dict[Any, str]:
 
 @given(EVENTS)
 def test_texts_and_all_other_events_stay_in_their_order(events: Any) -> None:
+    events = [*events, *[Note("many")] * FEW]
     out = coalesce(events)
     assert texts(out) == texts(events)
 
@@ -38,7 +39,7 @@ def test_texts_and_all_other_events_stay_in_their_order(events: Any) -> None:
         return [e for e in them if type(e) is not Delta or e.extra]
 
     assert others(out) == others(events)
-    kinds = [(e.channel, e.choice) if type(e) is Delta and not e.extra else None for e in out]
+    kinds: list[Any] = [(e.channel, e.choice) if type(e) is Delta and not e.extra else None for e in out]
     assert all(one is None or one != other for one, other in pairwise(kinds))
 
 
@@ -48,15 +49,16 @@ def test_a_piece_does_not_grow_without_end() -> None:
     assert max(len(one.text) for one in out if type(one) is Delta) < MAX_PIECE + 100
 
 
-def test_one_event_is_passed_on_as_it_is() -> None:
-    events = [Delta("a")]
+def test_a_few_events_stay_as_they_are() -> None:
+    events = [Delta("a")] * FEW
     assert coalesce(events) is events
+    assert coalesce([*events, Delta("b")]) == [Delta("a" * FEW + "b")]
 
 
 def test_what_a_read_held_leaves_in_one_piece_and_is_counted_as_it_came() -> None:
-    data = wire("openai", [*(Delta(c) for c in "abcdef"), End("completed", stop_reasons={0: "stop"})])
+    data = wire("openai", [*(Delta(c) for c in "abcdefghi"), End("completed", stop_reasons={0: "stop"})])
     one = relay("openai", coalesced=True)
     events = one.feed(data, 1.0)
-    assert [event.content for event in events if event.__class__.__name__ == "Text"] == ["abcdef"]
+    assert [event.content for event in events if event.__class__.__name__ == "Text"] == ["abcdefghi"]
     assert one.report is not None
-    assert (one.report.text, one.report.chunks, one.report.complete) == ("abcdef", 6, True)
+    assert (one.report.text, one.report.chunks, one.report.complete) == ("abcdefghi", 9, True)
