@@ -12,7 +12,7 @@ from streamweir.events import Delta, Upstream
 FEW: Final = 8
 """Events of one read that stay as they are: a network bunches a few tokens of one that writes at a reader's pace."""
 
-MAX_PIECE: Final = 4096
+MAX_PIECE: Final = 1024
 """Characters from which on a piece grows no more: pages draw it at once, and clients bound what one event may have."""
 
 
