@@ -69,6 +69,22 @@ def reply() -> bytes:
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
+async def test_a_deadline_is_told_as_one_and_nobody_is_asked_behind_it(simulator: RunningSimulator) -> None:
+    told = Told()
+    async with Late(60, reply()) as url:
+        text = upstream(simulator) + profile("q", "sim:none")
+        text += f'[upstreams.mute]\ndialect = "openai"\nbase_url = "{url}"\n'
+        text += profile("p", "m", "mute", fallback=["q"], deadline="30ms")
+        server = await proxy_with(text, told)
+        async with aiohttp.ClientSession(server.url) as http:
+            for _ in range(40):
+                async with http.post("/api/llm/stream", json=body_of("sse", "p")) as answer:
+                    assert answer.status == 504
+        await server.stop()
+    assert [report.error and report.error.limit for report in told.reports] == ["deadline"] * 40
+    assert simulator.simulator.seen == []
+
+
 @pytest.mark.parametrize("face", STREAMED)
 @pytest.mark.parametrize(("answer", "ends"), [(reply(), b"late but whole"), (REFUSAL, b"upstream_")])
 async def test_an_answer_begins_before_its_upstream_speaks(face: str, answer: bytes, ends: bytes) -> None:

@@ -33,6 +33,9 @@ LONG = 1e8
 AT_ONCE = 0.001
 """Seconds: what stands for "no time", since 0 would be no limit."""
 
+EARLY = 0.002
+"""Seconds by which a timer may come before its time: uvloop's count whole milliseconds."""
+
 
 class Failure(msgspec.Struct, frozen=True):
     """Why a token or a request did not come through.
@@ -71,6 +74,10 @@ class Progress(msgspec.Struct, frozen=True):
         Always more than 0 and less than a timer takes; behind the deadline it is over at once.
         """
         return max(AT_ONCE, min(limit or LONG, self.deadline_at - now, LONG))
+
+    def expired(self, now: float) -> bool:
+        """Whether the deadline has come, for what waited until then."""
+        return now + EARLY >= self.deadline_at
 
 
 class NeedToken(msgspec.Struct, frozen=True):

@@ -70,6 +70,7 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = _shaped(request, _problem(request, error))
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
+        error.__traceback__ = None
     except Exception as error:
         if request.get(BEGUN):
             raise

@@ -131,7 +131,7 @@ class UpstreamClient:
                 case NeedTurn():
                     latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
                     turn = await self.turns.take(latest)
-                    if turn.denied is not None and time.monotonic() >= state.progress.deadline_at:
+                    if turn.denied is not None and state.progress.expired(time.monotonic()):
                         raise TimeoutError
                     state = state.got(turn)
                 case Send():
@@ -141,7 +141,7 @@ class UpstreamClient:
                     failure = await self._send(state, body, opening)
                     if failure is None:
                         state = state.accepted()
-                    elif time.monotonic() >= state.progress.deadline_at:
+                    elif state.progress.expired(time.monotonic()):
                         raise TimeoutError
                     else:
                         state = state.failed(failure, time.monotonic(), random.random())  # noqa: S311
