@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from streamweir.faces.browser_ws import PONG
+from streamweir.server import production
 from streamweir.server.drain import drain
 from streamweir.server.life import Server
 from streamweir.server.reply import StreamReply
@@ -113,6 +114,25 @@ async def test_a_refused_chat_that_two_asked_for_is_forgotten_once(simulator: Ru
         assert await asyncio.gather(*(post() for _ in range(5))) == [502] * 5
     await until(lambda: not len(server.shared.kept.streams))
     assert server.shared.kept.logs.size == 0
+    await server.stop()
+
+
+async def test_a_cancel_in_the_very_round_in_which_the_upstream_answers(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await proxy_with(config(simulator))
+    open_first = production.open_first
+
+    async def opening(asked: Any, source: Any) -> Any:
+        opened = await open_first(asked, source)
+        (stream,) = server.shared.kept.streams.all()
+        stream.end("client_gone")
+        return opened
+
+    monkeypatch.setattr(production, "open_first", opening)
+    async with aiohttp.ClientSession(server.url) as http:
+        await create(http, "stall")
+        await until(lambda: not server.shared.slots.admission.live)
     await server.stop()
 
 

@@ -29,7 +29,9 @@ class Production:
     `begun` is called when there is a `carrier`, which may be held back.
     """
 
-    __slots__ = ("_begun", "_cause", "_frames", "_take", "_task", "_wheel", "carrier", "live", "opened", "relay")
+    __slots__ = (
+        "_begun", "_cause", "_ended", "_frames", "_take", "_task", "_wheel", "carrier", "live", "opened", "relay",
+    )  # fmt: skip
 
     relay: Relay[Frames]
     """There from the first `take` on."""
@@ -48,6 +50,7 @@ class Production:
         self._begun = begun
         self._wheel = wheel
         self._cause: Cause = "client_gone"
+        self._ended = False
         self.live = live
         self.carrier: Carrier[Frames] | None = None
         self.opened: asyncio.Future[Opening] = asyncio.get_running_loop().create_future()
@@ -56,7 +59,7 @@ class Production:
 
     def end(self, cause: Cause) -> None:
         """End the reply from this side; one that has ended stays as it ended."""
-        self._cause = cause
+        self._cause, self._ended = cause, True
         if self.carrier is not None:
             self.carrier.end(cause)
         else:
@@ -74,6 +77,9 @@ class Production:
                 self.live.carries(self.carrier)
                 self.carrier.begin()
                 self._begun()
+                if self._ended:
+                    # it was ended in the very round of the loop in which the upstream answered
+                    self.carrier.end(self._cause)
         except RequestError as error:
             opened = self._refused(opening, error)
         except asyncio.CancelledError:

@@ -250,9 +250,10 @@ class Resumable:
         if not (entries or last):
             return
         first = log.next
-        look = self._logs.append(log, Append(self._epoch, first, entries, last), time.monotonic())
-        if look and self._logs.full:
+        if self._logs.full:
+            # before it has ended itself: who was away for a moment still finds it
             self._shared.kept.make_room()
+        look = self._logs.append(log, Append(self._epoch, first, entries, last), time.monotonic())
         if listeners := self._listeners:
             data = entries[0] if len(entries) == 1 else b"".join(entries)
             for listener in listeners:
