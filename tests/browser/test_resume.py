@@ -25,7 +25,7 @@ pytestmark = pytest.mark.check
 TOKENS = 700
 CUTS = 20
 REPLY = "".join(tokens_of(SCRIPTS["complaint"], TOKENS))
-RELOAD_AT = 500
+RELOAD_AT = 350
 """UTF-16 units of text: some of the cuts lie before it, others behind."""
 
 MODEL = f"sim:none?tokens={TOKENS}&rate=80"
