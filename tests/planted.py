@@ -23,6 +23,16 @@ TEXT = "Here you are: " + ", and ".join(VALUES.values()) + ". Anything else, Zü
 REDACTED = "Here you are: " + ", and ".join(f"[{kind}]" for kind in VALUES) + ". Anything else, Zürich 😊?"
 
 
+# What is the clock's or chance's own: some second of the day is 20:13:00, and six digits of the IBAN are 201300.
+OWN = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"  # when it was
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # which it was
+    r"|(?<![0-9A-Za-z])(?:[0-9a-f]{32})+(?![0-9A-Za-z])"  # what it was, keyed
+    r"|(?<=: )\d+\.\d{1,3}(?=[,}])|(?<==)\d+\.\d{1,3}(?=[,)])"  # how long it took
+    r'|(?<="created": )\d{10}(?=[,}])'
+)
+
+
 class Upstream:
     """An OpenAI-style server whose reply is what a test gives it, a character a chunk."""
 
@@ -60,7 +70,7 @@ def content(text: str, key: str = "content") -> list[dict[str, Any]]:
 def leaks(data: str) -> list[str]:
     """The values, or runs of six of their digits, that a text holds once escapes and separators are taken out."""
     plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), data)
-    plain = "".join(map(fold, plain))
+    plain = "".join(map(fold, OWN.sub(" own ", plain)))
     bare = re.sub(r"[^0-9A-Za-z@]", "", plain)
     out = []
     for value in VALUES.values():

@@ -41,6 +41,17 @@ def test_a_leak_is_seen_however_it_is_cut() -> None:
     assert leaking([{"a": [{"b": char}]} for char in json.dumps(f"x {value.replace(' ', '-')}")]) == [value]
     assert leaking([{"a": {"b": char}} for char in f"x {value[:7]} y"]) == [value]
     assert leaking([{"a": {"b": char}} for char in REDACTED]) == []
+    for cut in range(6, len(value)):
+        assert leaking([{"at": 1.5, "text": value[:cut]}]) == ([value] * 2 if len(re.sub(" ", "", value[:cut])) > 5 else [])
+
+
+def test_a_clock_and_a_chance_are_no_leak() -> None:
+    at, run = "2026-11-21T20:13:00.123Z", "0132013f" * 4
+    assert leaking([{"started_at": at, "took": 201.300, "created": 1893704000, "hash": run}] * 2) == []
+    assert leaking([{"id": "89370400-4405-4201-8300-013000532013"}]) == []
+    assert leaks(f"Report(started_at='{at}', took=2013.005, hash='{run}')") == []
+    for leaked in ('{"iban": 893704004405320130}', "{'iban': '370400 44'}", "hash=370400440532"):
+        assert leaks(leaked) == [VALUES["IBAN"]]
 
 
 @pytest.mark.parametrize("face", FACES)
