@@ -78,6 +78,10 @@ def _ours(place: Place, guard: bool) -> list[str]:
     return [sys.executable, "-m", "streamweir", "serve", "-c", config, "--port", str(place.port)]
 
 
+def _floor(place: Place, *words: str) -> list[str]:
+    return [sys.executable, "-m", "bench.peers.floor", str(place.port), str(place.upstream), *words]
+
+
 def _tutorial(place: Place) -> list[str]:
     return ["node", str(NODE / "tutorial.js"), str(place.port), str(place.upstream)]
 
@@ -102,9 +106,14 @@ def _node(package: Path) -> str:
     return "" if package.exists() else FETCH
 
 
+PATHS = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+
 NGINX = Proxy("nginx", _nginx, lambda: "" if nginx_path() else "make deps")
 OFF = Proxy("streamweir, guard off", lambda place: _ours(place, guard=False), ours=True)
 ON = Proxy("streamweir, guard on", lambda place: _ours(place, guard=True), ours=True)
+FLOOR = "bytes passed on in Python"
+PASSING = Proxy(f"{FLOOR}, unread", _floor, environ=PATHS)
+READING = Proxy(f"{FLOOR}, read", lambda place: _floor(place, "--read"), environ=PATHS)
 TUTORIAL = Proxy("Express and axios", _tutorial, lambda: _node(NODE / "node_modules" / "express"))
 PORTKEY_GATEWAY = Proxy("Portkey", _portkey, lambda: _node(PORTKEY), headers=_portkey_headers)
 LITELLM_PROXY = Proxy(
@@ -118,6 +127,8 @@ LITELLM_PROXY = Proxy(
 
 COLUMNS = (
     Column("nginx", NGINX),
+    Column(PASSING.name, PASSING),
+    Column(READING.name, READING),
     Column("streamweir, guard off", OFF),
     Column("streamweir, guard on", ON),
     Column("streamweir, guard off, WebSocket", OFF, "/ws", websocket=True),
@@ -126,7 +137,7 @@ COLUMNS = (
     Column("Portkey", PORTKEY_GATEWAY),
     Column("LiteLLM", LITELLM_PROXY),
 )
-QUICK = COLUMNS[:3]
+QUICK = tuple(one for one in COLUMNS if one.proxy in (NGINX, OFF, ON) and not one.websocket)
 
 
 def environ(proxy: Proxy, folder: Path) -> dict[str, str]:
