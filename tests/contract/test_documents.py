@@ -9,11 +9,12 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from streamweir.server.app import ROUTES
-from streamweir.server.asyncapi import asyncapi_document
+from streamweir.server.asyncapi import REFUSED, asyncapi_document
 from streamweir.server.keys import digest_of
 from streamweir.server.openapi import openapi_document
 from streamweir.simulator.app import RunningSimulator
 from streamweir.wire.sse import SseDecoder
+from tests.conftest import ROOT
 from tests.proxies import FACES, body_of, profile, proxy_with, upstream
 
 NOT_FOR_TOOLS = {"/openapi.json", "/asyncapi.json", "/console", "/console/", "/console/{part}", "/static/{part}", "/ws"}
@@ -92,6 +93,11 @@ async def test_the_small_answers(simulator: RunningSimulator) -> None:
                 content = document["paths"][path][method.lower()]["responses"]["503"]["content"]
                 against(document, content["application/json"]["schema"]).validate(await answer.json())
     await server.stop()
+
+
+def test_the_page_of_the_websocket_names_every_refusal() -> None:
+    page = (ROOT / "docs/faces/websocket.md").read_text()
+    assert [code for code in REFUSED if f"`{code}`" not in page] == []
 
 
 async def test_asyncapi_is_true_of_every_message(simulator: RunningSimulator) -> None:

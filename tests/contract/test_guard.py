@@ -42,7 +42,9 @@ def test_a_leak_is_seen_however_it_is_cut() -> None:
     assert leaking([{"a": {"b": char}} for char in f"x {value[:7]} y"]) == [value]
     assert leaking([{"a": {"b": char}} for char in REDACTED]) == []
     for cut in range(6, len(value)):
-        assert leaking([{"at": 1.5, "text": value[:cut]}]) == ([value] * 2 if len(re.sub(" ", "", value[:cut])) > 5 else [])
+        assert leaking([{"at": 1.5, "text": value[:cut]}]) == (
+            [value] * 2 if len(re.sub(" ", "", value[:cut])) > 5 else []
+        )
 
 
 def test_a_clock_and_a_chance_are_no_leak() -> None:
