@@ -45,19 +45,21 @@ class SseDecoder:
                 continue
             if len(line) > self._max:
                 return self._break(frames)
-            if line.startswith(b"data:") or line == b"data":
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                if self._data is None:
-                    self._data = value
-                else:
-                    # a buffer and no list of lines: an object a line is twenty times the bytes where lines are short
-                    if isinstance(self._data, bytes):
-                        self._data = bytearray(self._data)
-                    self._data += b"\n" + value
-                if len(self._data) >= self._max:
-                    return self._break(frames)
-            else:
+            value = line.removeprefix(b"data: ")
+            if value == line:
+                value = b"" if line == b"data" else line.removeprefix(b"data:")
+            if value == line:
                 self._field(line)
+                continue
+            if self._data is None:
+                self._data = value
+                continue
+            # a buffer and no list of lines: an object a line is twenty times the bytes where lines are short
+            if isinstance(self._data, bytes):
+                self._data = bytearray(self._data)
+            self._data += b"\n" + value
+            if len(self._data) >= self._max:
+                return self._break(frames)
         if self._lines.held > self._max:
             return self._break(frames)
         return frames
