@@ -6,6 +6,7 @@ from typing import Final
 
 CR: Final = 0x0D
 
+
 class LineSplitter:
     """Splits a byte stream at CR, LF and CRLF, and at nothing else.
 
