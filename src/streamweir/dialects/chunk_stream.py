@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET
 
-from streamweir.dialects.chunks import DOCUMENTED, NONE, carry, decode_chunk, set_aside, take_content
+from streamweir.dialects.chunks import DOCUMENTED, NONE, Choice, carry, decode_chunk, set_aside, take_content
 from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
 from streamweir.dialects.usage import count, usage_object, usage_update
 from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
@@ -79,7 +79,7 @@ class ChunkDecoder:
             chunk, asides = set_aside(data)
         if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
             asides = carry(chunk, asides)
-        if chunk.error is not None or chunk.type == "error":
+        if chunk.error is not None or (chunk.type is not None and chunk.type == "error"):
             self._end(
                 events, upstream_error(chunk.error if chunk.error is not None else (asides or [{}])[0].get("chunk"))
             )
@@ -94,28 +94,29 @@ class ChunkDecoder:
         for choice in choices:
             extra = UNSET if extras is None else next(extras, UNSET) or UNSET
             left = take_content(choice, extra, content)
-            if extra and left:
+            if left and extra:
                 events.append(Note("unknown_keys", extra))
-            reason = choice.finish_reason
-            if reason and type(reason) is str:
-                number = choice.index if type(choice.index) is int else 0
-                if number in self._stop or len(self._stop) < MAX_CHOICES:
-                    self._stop[number] = reason[:MAX_REASON]
+            if choice.finish_reason:
+                self._stopped(choice)
         if self._numbered:
             sequence = count(chunk.sequence)
             if sequence is not None:
                 content = [Numbered(sequence, tuple(content))]
             events += content
-        if not choices:
-            if asides:
-                events.append(Note("unknown_keys", asides[0]))
-            elif chunk.usage is None:
-                events.append(Note("empty_chunk"))
+        if not choices and (asides or chunk.usage is None):
+            events.append(Note("unknown_keys", asides[0]) if asides else Note("empty_chunk"))
         usage: Any = chunk.usage
         if usage is not None and isinstance(usage, dict):
             self._count(cast("dict[str, Any]", usage), events)
         if self._finish_ends and self._stop:
             self._end(events, end_of(self._stop))
+
+    def _stopped(self, choice: Choice) -> None:
+        reason = choice.finish_reason
+        if type(reason) is str:
+            number = choice.index if type(choice.index) is int else 0
+            if number in self._stop or len(self._stop) < MAX_CHOICES:
+                self._stop[number] = reason[:MAX_REASON]
 
     def _count(self, usage: dict[str, Any], events: list[Upstream]) -> None:
         update = usage_update(usage)
