@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET
 
-from streamweir.dialects.chunks import DOCUMENTED, NONE, Choice, carry, decode_chunk, set_aside, take_content
+from streamweir.dialects.chunks import NONE, Choice, carry, decode_chunk, lacking, set_aside, take_content
 from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
 from streamweir.dialects.usage import count, usage_object, usage_update
 from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
@@ -84,7 +84,7 @@ class ChunkDecoder:
                 events, upstream_error(chunk.error if chunk.error is not None else (asides or [{}])[0].get("chunk"))
             )
             return
-        if self._strict and (missing := [k for k in DOCUMENTED if getattr(chunk, k) is None]):
+        if self._strict and (missing := lacking(chunk)):
             self._end(events, protocol_error(f"a chunk of the stream lacks {', '.join(missing)}"))
             return
         choices = chunk.choices or ()

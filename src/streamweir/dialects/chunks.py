@@ -100,6 +100,11 @@ def set_aside(data: str) -> tuple[Chunk, Sequence[Extra]]:
     return msgspec.convert(root, Chunk), asides
 
 
+def lacking(chunk: Chunk) -> list[str]:
+    """The documented keys that a chunk does not have."""
+    return [key for key in DOCUMENTED if getattr(chunk, key) is None]
+
+
 def carry(chunk: Chunk, asides: Sequence[Extra]) -> Sequence[Extra]:
     """The keys to carry, with those of CARRIED that the chunk has."""
     asides = asides or [{}]
