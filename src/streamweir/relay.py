@@ -125,6 +125,7 @@ class Relay(Generic[Out]):
         self._conclude.received += len(data)
         self._limits.heard_at = now
         try:
+            # by their method, as `entered` gives it: decoders and stages are objects
             events = self._decode.__call__(self._framing.feed(data))
         except Exception as error:
             events = (own_error(error),)
