@@ -100,9 +100,10 @@ class ChunkDecoder:
                 self._stopped(choice)
         if self._numbered:
             sequence = count(chunk.sequence)
-            if sequence is not None:
-                content = [Numbered(sequence, tuple(content))]
-            events += content
+            if sequence is None:
+                events += content
+            else:
+                events.append(Numbered(sequence, tuple(content)))
         if not choices and (asides or chunk.usage is None):
             events.append(Note("unknown_keys", asides[0]) if asides else Note("empty_chunk"))
         usage: Any = chunk.usage
