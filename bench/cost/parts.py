@@ -16,6 +16,7 @@ from bench.cost.streams import FACES, accepted, profiles, relay, wire
 from streamweir.client.opening import Opening
 from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
+from streamweir.stages import entered
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.release import Names
 from streamweir.stages.report import Identity
@@ -52,7 +53,8 @@ def parts(count: int) -> list[Part]:
     out: list[Part] = [(NOTHING, lambda: lambda _: None, body)]
 
     def add(name: str, make: Made, inputs: Sequence[Any]) -> list[Any]:
-        out.append((name, make, inputs))
+        # as the relay enters it
+        out.append((name, lambda: entered(make()), inputs))
         call = make()
         return [call(one) for one in inputs]
 
@@ -98,4 +100,5 @@ def _relay(opening: Opening) -> Made:
 
 
 def _at(call: Callable[[Any, float], object]) -> Call:
-    return lambda events: call(events, 1.0)
+    method = entered(call)
+    return lambda events: method(events, 1.0)

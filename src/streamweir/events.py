@@ -5,7 +5,8 @@ passed no guard. *Released* events are what callers and faces see. Only a releas
 explicit `streamweir.stages.release.release_unguarded`) turns the first kind into the second, and no type is
 in both unions, so that text which slipped past the guard is a type error and not an incident.
 
-All events are frozen. Released events are tagged: `msgspec.json.encode` of one is the JSON that users see.
+All events are frozen, and those that carry text hold nothing that leads back to them: the garbage collector need not
+know of them. Released events are tagged: `msgspec.json.encode` of one is the JSON that users see.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Opened(msgspec.Struct, frozen=True, gc=False):
     correlation_id: str | None = None
 
 
-class Delta(msgspec.Struct, frozen=True):
+class Delta(msgspec.Struct, frozen=True, gc=False):
     """A piece of text of one choice and channel, as received."""
 
     text: str
@@ -41,7 +42,7 @@ class Delta(msgspec.Struct, frozen=True):
     extra: Extra | msgspec.UnsetType = msgspec.UNSET
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True):
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
     """A piece of a tool call. `id`, `kind` and `name` come with the first piece of a call, `arguments` in pieces."""
 
     index: int = 0
@@ -53,7 +54,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
     extra: Extra | msgspec.UnsetType = msgspec.UNSET
 
 
-class Numbered(msgspec.Struct, frozen=True):
+class Numbered(msgspec.Struct, frozen=True, gc=False):
     """One chunk that carried a sequence number, with the content events in it (none: a number without content)."""
 
     sequence: int
@@ -139,7 +140,7 @@ class Started(msgspec.Struct, frozen=True, tag="started", tag_field="type"):
     correlation_id: str | None = None
 
 
-class Text(msgspec.Struct, frozen=True, tag="text", tag_field="type", omit_defaults=False):
+class Text(msgspec.Struct, frozen=True, gc=False, tag="text", tag_field="type", omit_defaults=False):
     """A piece of the reply. `index` counts text events only, `seq` every event of the stream, both from 0."""
 
     seq: int
@@ -150,7 +151,7 @@ class Text(msgspec.Struct, frozen=True, tag="text", tag_field="type", omit_defau
     extra: Extra | msgspec.UnsetType = msgspec.UNSET
 
 
-class Reasoning(msgspec.Struct, frozen=True, tag="reasoning", tag_field="type"):
+class Reasoning(msgspec.Struct, frozen=True, gc=False, tag="reasoning", tag_field="type"):
     """A piece of what the model thinks aloud."""
 
     seq: int
@@ -159,7 +160,7 @@ class Reasoning(msgspec.Struct, frozen=True, tag="reasoning", tag_field="type"):
     extra: Extra | msgspec.UnsetType = msgspec.UNSET
 
 
-class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", tag_field="type"):
+class ToolCall(msgspec.Struct, frozen=True, gc=False, tag="tool_call", tag_field="type"):
     """A piece of a tool call; `call` numbers the calls of one choice from 0."""
 
     seq: int

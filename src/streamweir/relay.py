@@ -26,7 +26,7 @@ from streamweir.events import Delta, End, Rejoined, Released, ThrownAway, ToolCa
 from streamweir.flows.continuation import NOTHING_FOLLOWS, Again, AgainPolicy, Carried, decide, follow_up
 from streamweir.report import WHOLE, IntegrityReport, Report
 from streamweir.request import Request
-from streamweir.stages import Stage
+from streamweir.stages import Stage, entered
 from streamweir.stages.coalesce import coalesce
 from streamweir.stages.integrity import Integrity, joined
 from streamweir.stages.joint import Overlap
@@ -89,13 +89,13 @@ class Relay(Generic[Out]):
         coalesced: bool = False,
     ) -> None:
         """`coalesced`: what one read held of a text is released in one piece."""
-        self._encode = encode
+        self._encode = entered(encode)
         self._coalesce = coalesce if coalesced else None
         self._policy = attempt.policy if attempt.policy != NOTHING_FOLLOWS else None
         called_at = attempt.identity.called_at
         self._limits = Limits(attempt.limits, called_at, attempt.sent_at)
         self._measure = Measure(called_at)
-        self._release = release
+        self._release = entered(release)
         self._conclude = Conclude(attempt.identity)
         self._overlap: Overlap | None = None
         self._numbers: IntegrityReport | None = None
@@ -125,7 +125,8 @@ class Relay(Generic[Out]):
         self._conclude.received += len(data)
         self._limits.heard_at = now
         try:
-            events = self._decode(self._framing.feed(data))
+            # by their method, as `entered` gives it: decoders and stages are objects
+            events = self._decode.__call__(self._framing.feed(data))
         except Exception as error:
             events = (own_error(error),)
         return self._pass(events, now)
@@ -240,7 +241,7 @@ class Relay(Generic[Out]):
             return self._encode(())
         try:
             if self._integrity is not None:
-                events = self._integrity(events, now)
+                events = self._integrity.__call__(events, now)
             for event in events:
                 if type(event) is Delta or type(event) is ToolCallDelta:
                     self._limits.content_at = now
@@ -258,7 +259,7 @@ class Relay(Generic[Out]):
     def _finish(self, events: Sequence[Upstream], now: float) -> Sequence[Released]:
         if events and type(events[-1]) is End:
             events = self._ending(events, events[-1])
-        events = self._measure(events, now)
+        events = self._measure.__call__(events, now)
         if self._coalesce is not None:
             events = self._coalesce(events)
         out = self._release(events, now)
@@ -266,7 +267,7 @@ class Relay(Generic[Out]):
             # the guard ended the stream, and nobody before it knows yet
             self._measure((last,), now)
             last.sections["integrity"] = self._numbered()
-        return self._conclude(out, now)
+        return self._conclude.__call__(out, now)
 
     def _ending(self, events: Sequence[Upstream], end: End) -> Sequence[Upstream]:
         if self._lost_text and end.status in WHOLE:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET
 
-from streamweir.dialects.chunks import DOCUMENTED, Chunk, read_chunk, take_content
+from streamweir.dialects.chunks import NONE, Choice, carry, decode_chunk, lacking, set_aside, take_content
 from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
 from streamweir.dialects.usage import count, usage_object, usage_update
 from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
@@ -44,17 +44,15 @@ class ChunkDecoder:
         for frame in frames:
             if self._ended:
                 break
-            if type(frame) is Malformed:
-                self._end(events, protocol_error(frame.message))
-            elif type(frame) is Event and frame.event == "error":
-                self._end(events, upstream_error(frame.data))
-            elif type(frame) is Event:
+            if type(frame) is Event and frame.event != "error":
                 try:
-                    chunk, asides = read_chunk(frame.data)
+                    self._chunk(frame.data, events)
                 except (msgspec.DecodeError, RecursionError) as error:
                     self._no_chunk(frame.data, error, events)
-                else:
-                    self._chunk(chunk, asides, events)
+            elif type(frame) is Event:
+                self._end(events, upstream_error(frame.data))
+            elif type(frame) is Malformed:
+                self._end(events, protocol_error(frame.message))
         return events
 
     def rest(self) -> list[Upstream]:
@@ -74,44 +72,52 @@ class ChunkDecoder:
         else:
             self._end(events, protocol_error("a chunk of the stream is not JSON"))
 
-    def _chunk(self, chunk: Chunk, asides: list[Extra], events: list[Upstream]) -> None:
-        if chunk.error is not None or chunk.type == "error":
+    def _chunk(self, data: str, events: list[Upstream]) -> None:
+        try:
+            chunk, asides = decode_chunk(data), NONE
+        except msgspec.ValidationError:
+            chunk, asides = set_aside(data)
+        if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
+            asides = carry(chunk, asides)
+        if chunk.error is not None or (chunk.type is not None and chunk.type == "error"):
             self._end(
                 events, upstream_error(chunk.error if chunk.error is not None else (asides or [{}])[0].get("chunk"))
             )
             return
-        if self._strict and (missing := [k for k in DOCUMENTED if getattr(chunk, k) is None]):
+        if self._strict and (missing := lacking(chunk)):
             self._end(events, protocol_error(f"a chunk of the stream lacks {', '.join(missing)}"))
             return
         choices = chunk.choices or ()
         # content goes straight to the rest, but where a number is to hold it together
         content: list[Any] = [] if self._numbered else events
-        for position, choice in enumerate(choices):
-            extra = asides[position] or UNSET if position < len(asides) else UNSET
-            before = len(content)
-            take_content(choice, extra, content)
-            if extra and len(content) == before:
+        extras = iter(asides) if asides else None
+        for choice in choices:
+            extra = UNSET if extras is None else next(extras, UNSET) or UNSET
+            left = take_content(choice, extra, content)
+            if left and extra:
                 events.append(Note("unknown_keys", extra))
-            reason = choice.finish_reason
-            if reason and type(reason) is str:
-                number = choice.index if type(choice.index) is int else 0
-                if number in self._stop or len(self._stop) < MAX_CHOICES:
-                    self._stop[number] = reason[:MAX_REASON]
+            if choice.finish_reason:
+                self._stopped(choice)
         if self._numbered:
             sequence = count(chunk.sequence)
-            if sequence is not None:
-                content = [Numbered(sequence, tuple(content))]
-            events += content
-        if not choices:
-            if asides:
-                events.append(Note("unknown_keys", asides[0]))
-            elif chunk.usage is None:
-                events.append(Note("empty_chunk"))
+            if sequence is None:
+                events += content
+            else:
+                events.append(Numbered(sequence, tuple(content)))
+        if not choices and (asides or chunk.usage is None):
+            events.append(Note("unknown_keys", asides[0]) if asides else Note("empty_chunk"))
         usage: Any = chunk.usage
-        if isinstance(usage, dict):
+        if usage is not None and isinstance(usage, dict):
             self._count(cast("dict[str, Any]", usage), events)
         if self._finish_ends and self._stop:
             self._end(events, end_of(self._stop))
+
+    def _stopped(self, choice: Choice) -> None:
+        reason = choice.finish_reason
+        if type(reason) is str:
+            number = choice.index if type(choice.index) is int else 0
+            if number in self._stop or len(self._stop) < MAX_CHOICES:
+                self._stop[number] = reason[:MAX_REASON]
 
     def _count(self, usage: dict[str, Any], events: list[Upstream]) -> None:
         update = usage_update(usage)

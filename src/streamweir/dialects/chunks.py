@@ -7,7 +7,8 @@ the garbage collector need not know of it.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -64,28 +65,22 @@ CARRIED = ("system_fingerprint", "service_tier", "obfuscation")
 DOCUMENTED = ("id", "object", "created", "model", "choices")
 """Keys that a chunk has by its documentation; `schema = "strict"` insists on them."""
 
-_decode_chunk = msgspec.json.Decoder(Chunk).decode
+NONE: Final[Sequence[Extra]] = ()
+"""What is set aside of a chunk whose keys are all known."""
+
+decode_chunk = msgspec.json.Decoder(Chunk).decode
+"""The chunk in a text. Raises msgspec.ValidationError for JSON that `set_aside` may know what to make of, and its base
+msgspec.DecodeError for what is no JSON."""
+
 _decode_any = msgspec.json.Decoder().decode
 
 
-def read_chunk(data: str) -> tuple[Chunk, list[Extra]]:
-    """The chunk in `data`, and the keys to carry, one dict a choice (an empty list where there are none).
+def set_aside(data: str) -> tuple[Chunk, Sequence[Extra]]:
+    """The chunk in `data`, and the keys to carry, one dict a choice; none where nothing is unknown.
 
-    Raises msgspec.ValidationError for JSON that is no chunk, and its base msgspec.DecodeError for what is no JSON.
+    Raises msgspec.ValidationError for JSON that is no chunk.
     """
-    try:
-        chunk = _decode_chunk(data)
-        asides: list[Extra] = []
-    except msgspec.ValidationError:
-        chunk, asides = _set_aside(_decode_any(data))
-    if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
-        asides = asides or [{}]
-        carried = {key: value for key in CARRIED if (value := getattr(chunk, key)) is not None}
-        asides[0]["chunk"] = carried | asides[0].get("chunk", {})
-    return chunk, asides
-
-
-def _set_aside(tree: Any) -> tuple[Chunk, list[Extra]]:
+    tree: Any = _decode_any(data)
     if not isinstance(tree, dict):
         raise msgspec.ValidationError("not a JSON object")
     root = cast("dict[str, Any]", tree)
@@ -103,6 +98,19 @@ def _set_aside(tree: Any) -> tuple[Chunk, list[Extra]]:
         asides = asides or [{}]
         asides[0]["chunk"] = top
     return msgspec.convert(root, Chunk), asides
+
+
+def lacking(chunk: Chunk) -> list[str]:
+    """The documented keys that a chunk does not have."""
+    return [key for key in DOCUMENTED if getattr(chunk, key) is None]
+
+
+def carry(chunk: Chunk, asides: Sequence[Extra]) -> Sequence[Extra]:
+    """The keys to carry, with those of CARRIED that the chunk has."""
+    asides = asides or [{}]
+    carried = {key: value for key in CARRIED if (value := getattr(chunk, key)) is not None}
+    asides[0]["chunk"] = carried | asides[0].get("chunk", {})
+    return asides
 
 
 STRUCTURE: dict[str, type] = {"choices": list, "delta": dict, "tool_calls": list, "function": dict}
@@ -126,11 +134,14 @@ def _objects(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", found[key])
 
 
-def take_content(choice: Choice, extra: Extra | UnsetType, events: list[Any]) -> None:
-    """Put the content in one choice of a chunk behind `events`. `extra` travels with the first, where there is one."""
+def take_content(choice: Choice, extra: Extra | UnsetType, events: list[Any]) -> Extra | UnsetType:
+    """Put the content in one choice of a chunk behind `events`.
+
+    `extra` travels with the first; without content it is given back.
+    """
     part = choice.delta
     if part is None:
-        return
+        return extra
     number = choice.index if type(choice.index) is int else 0
     if choice.logprobs is not None:
         carried: Extra = extra or {}
@@ -149,6 +160,8 @@ def take_content(choice: Choice, extra: Extra | UnsetType, events: list[Any]) ->
         extra = UNSET
     if part.tool_calls:
         events += _tool_calls(part.tool_calls, number, extra)
+        extra = UNSET
+    return extra
 
 
 def _tool_calls(calls: list[ToolCallPart], choice: int, extra: Extra | UnsetType) -> list[ToolCallDelta]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -10,13 +10,14 @@ from streamweir.events import UsageUpdate
 
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
-BELIEVED = range(2**63)
-"""Numbers that are taken from the wire. JSON's may have thousands of digits, which no float holds and no message."""
+MOST: Final = 2**63 - 1
+"""The largest number that is taken from the wire. JSON's may have thousands of digits, which no float and no message
+holds."""
 
 
 def count(value: Any) -> int | None:
     """A number that counts something; what is none counts as not given."""
-    return value if type(value) is int and value in BELIEVED else None
+    return value if type(value) is int and 0 <= value <= MOST else None
 
 
 def usage_update(usage: dict[str, Any]) -> UsageUpdate:

@@ -11,7 +11,7 @@ from streamweir.errors import RequestError
 from streamweir.events import Ended, Joint, Released, Restarted, Text
 from streamweir.faces import blocked_by, public_report, resume, retryable, told
 from streamweir.faces.bounds import check_shape
-from streamweir.faces.chat_chunks import ChatChunks, encode, finish_reasons
+from streamweir.faces.chat_chunks import BEHIND, ChatChunks, encode, finish_reasons
 from streamweir.faces.problems import whole_seconds
 from streamweir.faces.wanted import BrowserPrompt, Wanted
 from streamweir.report import Report
@@ -124,8 +124,8 @@ class BrowserWs:
     def __init__(self, *, stream: str, model: str, created: int) -> None:
         self._stream = stream
         self._chunks = ChatChunks(id=f"chatcmpl-{stream}", model=model, created=created)
-        around = self._chunks.text("").replace(b"%", b"%%").rsplit(encode(""), 1)
-        self._text = b'{"type":"chunk","seq":%%d,"index":%%d,"data":%b%%b%b}' % tuple(around)
+        before = self._chunks.before.replace(b"%", b"%%")
+        self._text = b'{"type":"chunk","seq":%%d,"index":%%d,"data":%b%%b%b}' % (before, BEHIND)
         self._model = model
         self._seq = 0
         self._index = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,21 +23,23 @@ OURS = {
 
 encode = msgspec.json.Encoder().encode
 
+BEHIND: Final = b'},"finish_reason":null}]}'
+"""What follows the text in a chunk that carries nothing else."""
+
 
 class ChatChunks:
-    """Writes the chunks of one stream. `text` is the short way for what nearly every event is."""
+    """Writes the chunks of one stream.
 
-    __slots__ = ("_head", "_opened", "_text", "usage")
+    A piece of text of choice 0, channel content, that carries nothing else, is `before`, the text as JSON, and BEHIND.
+    """
+
+    __slots__ = ("_head", "_opened", "before", "usage")
 
     def __init__(self, *, id: str, model: str, created: int) -> None:
         self._head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
-        self._text = encode(self._head)[:-1] + b',"choices":[{"index":0,"delta":{"content":'
+        self.before = encode(self._head)[:-1] + b',"choices":[{"index":0,"delta":{"content":'
         self._opened: set[int] = set()
         self.usage: Usage | None = None
-
-    def text(self, content: str) -> bytes:
-        """The chunk of a piece of text of choice 0, channel content, that carries nothing else."""
-        return b'%b%b},"finish_reason":null}]}' % (self._text, encode(content))
 
     def of(self, event: Released) -> list[bytes]:
         """The chunks of any event but the last."""

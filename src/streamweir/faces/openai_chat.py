@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-import msgspec
+from msgspec import UNSET
 
 from streamweir.events import Ended, Released, Text
 from streamweir.faces import told
-from streamweir.faces.chat_chunks import ChatChunks, encode, finish_reasons
+from streamweir.faces.chat_chunks import BEHIND, ChatChunks, encode, finish_reasons
 from streamweir.report import Report
+
+END_OF_TEXT: Final = BEHIND + b"\n\n"
 
 
 class OpenAIChat:
@@ -19,22 +21,24 @@ class OpenAIChat:
     Finish reasons are held until the upstream's end is known, so that no client acts on a reply that is then cut.
     """
 
-    __slots__ = ("_chunks", "_include_usage")
+    __slots__ = ("_before", "_chunks", "_include_usage")
 
     def __init__(self, *, id: str, model: str, created: int, include_usage: bool = False) -> None:
         self._chunks = ChatChunks(id=id, model=model, created=created)
+        self._before = b"data: " + self._chunks.before
         self._include_usage = include_usage
 
     def __call__(self, events: Sequence[Released]) -> bytes:
         out: list[bytes] = []
-        chunks = self._chunks
         for event in events:
-            if type(event) is Text and event.extra is msgspec.UNSET and not event.choice and event.channel == "content":
-                out.append(b"data: %b\n\n" % chunks.text(event.content))
+            if type(event) is Text and event.extra is UNSET and not event.choice and event.channel == "content":
+                out.append(self._before)
+                out.append(encode(event.content))
+                out.append(END_OF_TEXT)
             elif type(event) is Ended:
                 self._end(event, out)
             else:
-                out += [b"data: %b\n\n" % chunk for chunk in chunks.of(event)]
+                out += [b"data: %b\n\n" % chunk for chunk in self._chunks.of(event)]
         return b"".join(out)
 
     def _end(self, event: Ended, out: list[bytes]) -> None:

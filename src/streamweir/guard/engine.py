@@ -70,9 +70,9 @@ class Scan:
 
     def push(self, text: str) -> str:
         """What leaves once `text` has come."""
-        if self.blocked:
+        state, pos, starts, cap, blocked_at = self._state, self._pos, self._starts, self._guard.cap, self._safe
+        if blocked_at is not None:
             return ""
-        state, pos, starts, cap = self._state, self._pos, self._starts, self._guard.cap
         self._raw = raw = self._raw + text if self._raw else text
         for char in text:
             try:

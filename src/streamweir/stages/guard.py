@@ -106,14 +106,14 @@ class Guarded:
 
     def __call__(self, events: Sequence[Upstream], now: float) -> Sequence[Released | End]:
         out: list[Released | End] = []
-        if self._blocked:
-            return out
         if self._broken:
             # what is held was read by a guard that has failed since
             self._scans.clear()
             self._back.clear()
         try:
             for event in events:
+                if self._blocked:
+                    break
                 if type(event) is Delta:
                     self._text(event, out)
                 elif type(event) is End:
@@ -122,8 +122,6 @@ class Guarded:
                     self._tool(event, out)
                 else:
                     self._other(event, out)
-                if out and type(out[-1]) is End:
-                    break
         except BaseException:
             self._broken = True
             raise
@@ -137,7 +135,7 @@ class Guarded:
         if scan is None:
             scan = self._scans[channel] = Scan(self._guard, self._mode)
         text = scan.push(event.text)
-        found = bool(scan.findings)
+        found = len(scan.findings)
         if found:
             self._tell(channel, scan, out)
         if self._restore is not None and text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log2
+from math import floor, log, log1p
 from typing import Final
 
 from streamweir.events import Delta, End, Limits, Note, ToolCallDelta, Upstream, UsageUpdate
@@ -11,6 +11,9 @@ from streamweir.report import RateLimitReport, TimingReport
 
 CLASSES: Final = 16
 """Of gaps, for each doubling of their length: so that a percentile is exact to 4 %."""
+
+CLASSES_AN_E: Final = CLASSES / log(2)
+"""The same for log1p, which keeps what short gaps are and is the cheaper one."""
 
 
 class Measure:
@@ -24,7 +27,6 @@ class Measure:
         "_last_at",
         "_notes",
         "_rate_limit",
-        "_together",
         "_usage",
         "_usages",
     )
@@ -34,7 +36,6 @@ class Measure:
         self._first_at: float | None = None
         self._last_at = called_at
         self._classes: dict[int, int] = {}
-        self._together = 0
         self._chunks = 0
         self._notes = 0
         self._usage: UsageUpdate | None = None
@@ -60,9 +61,8 @@ class Measure:
             if self._first_at is None:
                 self._first_at = now
             else:
-                size = int(log2(1.0 + (now - self._last_at) * 1e6) * CLASSES)
+                size = floor(log1p((now - self._last_at) * 1e6) * CLASSES_AN_E)
                 self._classes[size] = self._classes.get(size, 0) + 1
-            self._together += content - 1
             self._last_at = now
             self._chunks += content
         if end is not None:
@@ -86,8 +86,8 @@ class Measure:
             timing.first_token_ms = milliseconds(first - self._called_at)
             if self._chunks > 1:
                 timing.gap_mean_ms = milliseconds((self._last_at - first) / (self._chunks - 1))
-                self._classes[0] = self._classes.get(0, 0) + self._together
-                self._together = 0
+                # those that came in one read with another
+                self._classes[0] = self._classes.get(0, 0) + self._chunks - 1 - sum(self._classes.values())
                 timing.gap_p95_ms = milliseconds(percentile(self._classes, 0.95))
         end.sections["timing"] = timing
         end.sections["generating"] = self._last_at - first if first is not None else 0.0

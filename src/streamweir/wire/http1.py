@@ -78,7 +78,7 @@ class Answer:
         self.on_body = self._body.append
         self._bodiless = 0
         self._interim = False
-        self._pieces = 0
+        self._pieces: int | None = None
         self.status = 0
         self.headers: dict[str, str] = {}
         self.framed = False
@@ -108,13 +108,13 @@ class Answer:
             self.trailing = True
         except httptools.HttpParserError as error:
             # llhttp refuses bytes after a message that closes; they are no part of the answer
-            if not self._ended():
+            if self._pieces is None:
                 raise HttpError(f"the answer is not HTTP/1.1: {error}") from None
             self.trailing = True
         body = self._body
         if body:
             self._bodiless = 0
-            if self._ended():
+            if self._pieces is not None:
                 # what stands behind the message is another's
                 del body[self._pieces :]
             return body.pop() if len(body) == 1 else self.salvage()
@@ -125,9 +125,6 @@ class Answer:
     def close(self) -> None:
         """Nothing more is fed. The parser holds this answer: without it both go at once, and need no collector."""
         self._parser = None
-
-    def _ended(self) -> bool:
-        return self.complete
 
     def salvage(self) -> bytes:
         """The body bytes gathered and not yet handed out."""

@@ -24,7 +24,7 @@ class SseDecoder:
         self._lines = LineSplitter()
         self._bom: bytes | None = b""
         self._data: bytes | bytearray | None = None
-        self._event = ""
+        self._event = "message"
         self._id = ""
         self.retry: int | None = None
         self._broken = False
@@ -39,25 +39,27 @@ class SseDecoder:
         for line in self._lines.feed(data):
             if not line:
                 if self._data is not None:
-                    frames.append(Event(self._data.decode("utf-8", "replace"), self._event or "message", self._id))
+                    frames.append(Event(self._data.decode("utf-8", "replace"), self._event, self._id))
                     self._data = None
-                self._event = ""
+                self._event = "message"
                 continue
             if len(line) > self._max:
                 return self._break(frames)
-            if line.startswith(b"data:") or line == b"data":
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                if self._data is None:
-                    self._data = value
-                else:
-                    # a buffer and no list of lines: an object a line is twenty times the bytes where lines are short
-                    if isinstance(self._data, bytes):
-                        self._data = bytearray(self._data)
-                    self._data += b"\n" + value
-                if len(self._data) >= self._max:
-                    return self._break(frames)
-            else:
-                self._field(line)
+            value = line.removeprefix(b"data: ")
+            if value == line:
+                value = b"" if line == b"data" else line.removeprefix(b"data:")
+                if value == line:
+                    self._field(line)
+                    continue
+            if self._data is None:
+                self._data = value
+                continue
+            # a buffer and no list of lines: an object a line is twenty times the bytes where lines are short
+            if isinstance(self._data, bytes):
+                self._data = bytearray(self._data)
+            self._data += b"\n" + value
+            if len(self._data) >= self._max:
+                return self._break(frames)
         if self._lines.held > self._max:
             return self._break(frames)
         return frames
@@ -66,7 +68,7 @@ class SseDecoder:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"event":
-            self._event = value.decode("utf-8", "replace")
+            self._event = value.decode("utf-8", "replace") or "message"
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= MAX_RETRY_DIGITS:

@@ -187,6 +187,26 @@ def test_unknown_keys_travel_with_the_text() -> None:
     )
 
 
+def test_unknown_keys_stay_with_their_choice_and_are_noted_where_it_has_no_content() -> None:
+    def choice(index: int, **delta: object) -> dict[str, Any]:
+        return {"index": index, "delta": delta, "finish_reason": None}
+
+    events = decode(
+        "openai",
+        data({"choices": [choice(0, content="a", odd=0), choice(1, content="b"), choice(2, role="assistant", odd=2)]}),
+    )
+    assert events == [
+        Delta("a", extra={"delta": {"odd": 0}}),
+        Delta("b", choice=1),
+        Note("unknown_keys", {"delta": {"odd": 2}}),
+    ]
+    bare = choice(0) | {"logprobs": {"content": []}}
+    assert decode("openai", data({"choices": [bare]})) == []
+    assert decode("openai", data({"choices": [bare], "odd": 1})) == [Note("unknown_keys", {"chunk": {"odd": 1}})]
+    assert decode("openai", data({"choices": [], "odd": 1})) == [Note("unknown_keys", {"chunk": {"odd": 1}})]
+    assert decode("openai", data({"choices": []})) == [Note("empty_chunk")]
+
+
 def test_a_finish_reason_alone_is_no_end() -> None:
     finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     assert decode("openai", data(chunk(content="a"), finish)) == [Delta("a")]
