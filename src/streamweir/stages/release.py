@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from streamweir.events import (
     Delta,
@@ -33,8 +34,7 @@ from streamweir.report import GuardReport
 from streamweir.stages import Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """What the first event says of the stream."""
 
     request_id: str

@@ -120,14 +120,6 @@ class UpstreamClient:
         while True:
             opening.failures, opening.attempts = state.progress.failures, state.progress.attempts
             match state:
-                case NeedToken():
-                    try:
-                        async with asyncio.timeout(state.progress.within(time.monotonic())):
-                            token = await self._tokens.get(refused if state.refused else None)
-                    except TokenFailed as error:
-                        state = state.failed(error.failure, time.monotonic(), random.random())  # noqa: S311
-                    else:
-                        state = state.got(token)
                 case NeedTurn():
                     latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
                     turn = await self.turns.take(latest)
@@ -145,12 +137,20 @@ class UpstreamClient:
                         raise TimeoutError
                     else:
                         state = state.failed(failure, time.monotonic(), random.random())  # noqa: S311
+                case Opened():
+                    return
+                case NeedToken():
+                    try:
+                        async with asyncio.timeout(state.progress.within(time.monotonic())):
+                            token = await self._tokens.get(refused if state.refused else None)
+                    except TokenFailed as error:
+                        state = state.failed(error.failure, time.monotonic(), random.random())  # noqa: S311
+                    else:
+                        state = state.got(token)
                 case Wait():
                     opening.events.append(state.retry)
                     await asyncio.sleep(state.seconds)
                     state = state.over()
-                case Opened():
-                    return
                 case GiveUp():
                     opening.error = state.error
                     return
