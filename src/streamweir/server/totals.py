@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Final
@@ -70,7 +70,7 @@ class Totals:
         self.retries = 0
         self.restarts = 0
         self.continuations = 0
-        self.tokens: Counter[tuple[str, bool]] = Counter()
+        self.tokens: defaultdict[tuple[str, bool], int] = defaultdict(int)
         """By kind, and whether they were estimated."""
         self.upstream_first = Spread(WAITS)
         self.released_first = Spread(WAITS)
