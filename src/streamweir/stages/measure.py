@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log2
+from math import floor, log2
 from typing import Final
 
 from streamweir.events import Delta, End, Limits, Note, ToolCallDelta, Upstream, UsageUpdate
@@ -99,7 +99,7 @@ class Measure:
 
 def milliseconds(seconds: float) -> float:
     """Milliseconds to the microsecond."""
-    return round(seconds * 1000, 3)
+    return floor(seconds * 1e6 + 0.5) / 1000
 
 
 def percentile(classes: dict[int, int], part: float) -> float:

@@ -125,7 +125,7 @@ class Conclude:
         timing: TimingReport = sections.get("timing") or TimingReport()
         generating = sections.get("generating", 0.0)
         if generating and usage.completion_tokens:
-            timing.tokens_per_second = round(usage.completion_tokens / generating, 2)
+            timing.tokens_per_second = floor(usage.completion_tokens / generating * 100 + 0.5) / 100
         integrity: IntegrityReport = sections.get("integrity") or IntegrityReport()
         integrity.sha256 = self.sha256
         # in two steps: Python makes a dict for a call with over fifteen keywords, which costs twice as much
