@@ -73,7 +73,10 @@ class Progress(msgspec.Struct, frozen=True):
 
         Always more than 0 and less than a timer takes; behind the deadline it is over at once.
         """
-        return max(AT_ONCE, min(limit or LONG, self.deadline_at - now, LONG))
+        seconds = self.deadline_at - now
+        if limit and limit < seconds:
+            seconds = limit
+        return seconds if AT_ONCE < seconds < LONG else max(AT_ONCE, min(seconds, LONG))
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has come, for what waited until then."""
@@ -108,7 +111,9 @@ class NeedTurn(msgspec.Struct, frozen=True):
         """Until when it may wait: as long as for a first token (0: no limit), and within its deadline and budget."""
         progress = self.progress
         most = progress.policy.budget - progress.waited
-        return min(now + min(first_token_timeout or most, most), progress.deadline_at)
+        if first_token_timeout and first_token_timeout < most:
+            most = first_token_timeout
+        return min(now + most, progress.deadline_at)
 
     def got(self, turn: Turn) -> Send | GiveUp:
         """The turn has come, or it does not come in time."""

@@ -92,8 +92,9 @@ class Totals:
         tokens["prompt", usage.estimated] += usage.prompt_tokens or 0
         tokens["completion", usage.estimated] += usage.completion_tokens or 0
         self.requests += report.attempts
-        # a restart's and a continuation's own request is no retry
-        self.retries += max(0, report.attempts - 1 - again)
+        if report.attempts > 1:
+            # a restart's and a continuation's own request is no retry
+            self.retries += max(0, report.attempts - 1 - again)
         if again:
             self.restarts += report.restarts
             self.continuations += report.continuations
