@@ -10,7 +10,7 @@ All events are frozen. Released events are tagged: `msgspec.json.encode` of one 
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, final
 
 import msgspec
 
@@ -100,6 +100,7 @@ class ThrownAway(msgspec.Struct, frozen=True):
     reason: str
 
 
+@final
 class End(msgspec.Struct, frozen=True):
     """How the upstream ended: exactly one, the last event, and the signal to flush.
 

@@ -9,7 +9,7 @@ sent again once content may have come.
 from __future__ import annotations
 
 from copy import copy
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, final
 
 import msgspec
 
@@ -83,6 +83,7 @@ class Progress(msgspec.Struct, frozen=True):
         return now + EARLY >= self.deadline_at
 
 
+@final
 class NeedToken(msgspec.Struct, frozen=True):
     """A bearer token is needed; with `refused`, another than the cached one, which was not accepted."""
 
@@ -101,6 +102,7 @@ class NeedToken(msgspec.Struct, frozen=True):
         return GiveUp(self.progress, _told(failure.error))
 
 
+@final
 class NeedTurn(msgspec.Struct, frozen=True):
     """The upstream's budget is to be asked whether the request may go now. Waiting for that is no attempt."""
 
@@ -128,6 +130,7 @@ class NeedTurn(msgspec.Struct, frozen=True):
         return Send(progress, self.token, turn, told)
 
 
+@final
 class Send(msgspec.Struct, frozen=True):
     """The request is to be sent, with this token, in this turn. `retry` is the event of a wait for it."""
 
@@ -152,6 +155,7 @@ class Send(msgspec.Struct, frozen=True):
         return send_again(progress, failure, now, jitter)
 
 
+@final
 class Wait(msgspec.Struct, frozen=True):
     """Wait for `seconds`, then go on. `retry` is the event that tells of it."""
 
@@ -164,12 +168,14 @@ class Wait(msgspec.Struct, frozen=True):
         return begin(self.progress)
 
 
+@final
 class Opened(msgspec.Struct, frozen=True):
     """The upstream took the request and the answer's body follows."""
 
     progress: Progress
 
 
+@final
 class GiveUp(msgspec.Struct, frozen=True):
     """Nothing more is tried."""
 

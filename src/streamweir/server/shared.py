@@ -190,6 +190,7 @@ class Found:
 SHARED: Final = web.AppKey("shared", Shared)
 FOUND: Final = web.RequestKey("found", Found)
 
+
 def request_id(given: str | None) -> str:
     """The client's own id for a request where it gave a usable one, else a new one."""
     usable = given and len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable()

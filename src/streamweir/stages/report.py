@@ -29,7 +29,7 @@ BYTES_A_TOKEN = 4
 MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 """The end of a time: four are written a stream, and to format a number costs as much as all else in one."""
 
-CONTENT: Final = (Text, Reasoning, ToolCall)
+CONTENT: Final = frozenset((Text, Reasoning, ToolCall))
 """What a reader waits for: the released counterpart of what `stages/measure.py` takes for content."""
 
 
@@ -91,7 +91,7 @@ class Conclude:
             if type(event) is Text:
                 if not event.choice and event.channel == "content":
                     self._text += event.content.encode("utf-8", "replace")
-            elif isinstance(event, End):
+            elif type(event) is End:
                 out.append(self._conclude(event, self._seq + len(out), now))
                 break
             elif type(event) is Joint:
@@ -101,7 +101,7 @@ class Conclude:
                 self._withdraw()
             out.append(event)
         self._seq += len(out)
-        if self.released_at is None and any(type(event) in CONTENT for event in out):
+        if self.released_at is None and not CONTENT.isdisjoint(map(type, out)):
             self.released_at = now
         return out
 
