@@ -11,7 +11,7 @@ know of them. Released events are tagged: `msgspec.json.encode` of one is the JS
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, final
 
 import msgspec
 
@@ -101,6 +101,7 @@ class ThrownAway(msgspec.Struct, frozen=True):
     reason: str
 
 
+@final
 class End(msgspec.Struct, frozen=True):
     """How the upstream ended: exactly one, the last event, and the signal to flush.
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email.utils import parsedate_to_datetime
 
 import pytest
 from aiohttp import web
@@ -16,7 +17,7 @@ from tests.proxies import Downstream, profile, proxy_with, upstream
 pytestmark = pytest.mark.usefixtures("cleared")
 
 ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-Write = Callable[[StreamReply, asyncio.Transport], Awaitable[None]]
+Write = Callable[[StreamReply, web.Request], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
@@ -25,9 +26,7 @@ async def served(write: Write) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
 
     async def handler(request: web.Request) -> web.StreamResponse:
         reply = StreamReply({})
-        await reply.begin(request)
-        assert request.transport is not None
-        await write(reply, request.transport)
+        await write(reply, request)
         return reply
 
     app = web.Application()
@@ -44,14 +43,14 @@ async def served(write: Write) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
         await runner.cleanup()
 
 
-async def first_and_finish(reply: StreamReply, transport: asyncio.Transport) -> None:
-    await reply.first(b"one", last=False)
+async def first_and_finish(reply: StreamReply, request: web.Request) -> None:
+    reply.begin(request, b"one", last=False)
     reply.finish(b"two")
     assert reply.send(HEARTBEAT)
 
 
-async def all_at_once(reply: StreamReply, transport: asyncio.Transport) -> None:
-    await reply.first(b"onetwo", last=True)
+async def all_at_once(reply: StreamReply, request: web.Request) -> None:
+    reply.begin(request, b"onetwo", last=True)
     assert reply.send(HEARTBEAT)
 
 
@@ -76,9 +75,10 @@ async def test_nothing_is_written_to_a_client_that_has_left(leave: str, last: bo
     """uvloop's transports raise for what is written once they are closed."""
     done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-    async def write(reply: StreamReply, transport: asyncio.Transport) -> None:
-        await reply.first(b"one", last=False)
-        getattr(transport, leave)()
+    async def write(reply: StreamReply, request: web.Request) -> None:
+        reply.begin(request, b"one", last=False)
+        assert request.transport is not None
+        getattr(request.transport, leave)()
         await asyncio.sleep(0.02)
         try:
             if last:
@@ -92,9 +92,55 @@ async def test_nothing_is_written_to_a_client_that_has_left(leave: str, last: bo
         assert await done
 
 
+async def test_an_error_behind_the_head_cuts_the_answer() -> None:
+    async def write(reply: StreamReply, request: web.Request) -> None:
+        reply.begin(request, b"one", last=False)
+        raise RuntimeError("planted")
+
+    async with served(write) as (reader, writer):
+        writer.write(ASKED)
+        data = await reader.read()
+    assert data.count(b"HTTP/1.1") == 1
+    assert data.endswith(b"\r\n\r\n3\r\none\r\n")
+
+
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "a\0b"])
+async def test_a_header_cannot_inject_another(value: str) -> None:
+    async def write(reply: StreamReply, request: web.Request) -> None:
+        reply.fields["X-Request-Id"] = value
+        reply.begin(request, b"one", last=False)
+
+    async with served(write) as (reader, writer):
+        writer.write(ASKED)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 500 ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "connection"),
+    [
+        (ASKED, b"HTTP/1.1 200 OK", None),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200 OK", b"close"),
+        (b"GET / HTTP/1.0\r\nHost: x\r\n\r\n", b"HTTP/1.0 200 OK", None),
+        (b"GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", b"HTTP/1.0 200 OK", None),
+    ],
+)
+async def test_the_head_says_how_the_body_ends(asked: bytes, status: bytes, connection: bytes | None) -> None:
+    async with served(all_at_once) as (reader, writer):
+        writer.write(asked)
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
+        fields = {name.lower(): value for name, _, value in (line.partition(b": ") for line in lines)}
+        assert first == status
+        assert fields.get(b"connection") == connection
+        assert fields.get(b"transfer-encoding") == (b"chunked" if b"1.1" in status else None)
+        assert parsedate_to_datetime(fields[b"date"].decode()).tzinfo is not None
+        assert fields[b"server"]
+        if b"1.1" not in status:
+            assert await reader.read() == b"onetwo"
+
+
 async def test_an_answer_that_is_not_ended_does_not_look_ended() -> None:
-    async def write(reply: StreamReply, transport: asyncio.Transport) -> None:
-        await reply.first(b"one", last=False)
+    async def write(reply: StreamReply, request: web.Request) -> None:
+        reply.begin(request, b"one", last=False)
         reply.send(b"two")
 
     async with served(write) as (reader, writer):

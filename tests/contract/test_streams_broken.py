@@ -168,16 +168,16 @@ async def test_who_reads_no_answers_while_the_upstream_is_silent_stops_nobody() 
 async def test_a_client_that_leaves_as_its_answer_begins_is_no_error_of_ours(
     simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, face: str
 ) -> None:
-    def leaving(prepare: Any) -> Any:
-        async def prepared(answer: web.StreamResponse, request: web.Request) -> Any:
+    def leaving(begin: Any) -> Any:
+        def begun(answer: web.StreamResponse, request: web.Request, *rest: Any, **named: Any) -> Any:
             if request.transport is not None:
                 request.transport.abort()
-            return await prepare(answer, request)
+            return begin(answer, request, *rest, **named)
 
-        return prepared
+        return begun
 
-    for kind in (StreamReply, web.WebSocketResponse):
-        monkeypatch.setattr(kind, "prepare", leaving(kind.prepare))
+    monkeypatch.setattr(StreamReply, "begin", leaving(StreamReply.begin))
+    monkeypatch.setattr(web.WebSocketResponse, "prepare", leaving(web.WebSocketResponse.prepare))
     server = await proxy_with(config(simulator))
     async with aiohttp.ClientSession(server.url) as http:
         with pytest.raises(aiohttp.ClientError):

@@ -44,19 +44,16 @@ class ChatChunks:
     def of(self, event: Released) -> list[bytes]:
         """The chunks of any event but the last."""
         out: list[bytes] = []
-        match event:
-            case Started():
-                self._open(0, out)
-            case Text() | Reasoning() | ToolCall():
-                self._open(event.choice, out)
-                extra = event.extra or {}
-                out.append(self._chunk(event.choice, carried(extra, "delta") | delta_object(event), extra))
-            case Usage():
-                self.usage = event
-            case Diagnostic() if event.extra:
-                out.append(self._chunk(None, {}, event.extra))
-            case _:
-                pass
+        if type(event) is Started:
+            self._open(0, out)
+        elif type(event) is Text or type(event) is Reasoning or type(event) is ToolCall:
+            self._open(event.choice, out)
+            extra = event.extra or {}
+            out.append(self._chunk(event.choice, carried(extra, "delta") | delta_object(event), extra))
+        elif type(event) is Usage:
+            self.usage = event
+        elif type(event) is Diagnostic and event.extra:
+            out.append(self._chunk(None, {}, event.extra))
         return out
 
     def finish(self, reasons: dict[int, str]) -> list[bytes]:

@@ -9,7 +9,7 @@ sent again once content may have come.
 from __future__ import annotations
 
 from copy import copy
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, final
 
 import msgspec
 
@@ -73,13 +73,17 @@ class Progress(msgspec.Struct, frozen=True):
 
         Always more than 0 and less than a timer takes; behind the deadline it is over at once.
         """
-        return max(AT_ONCE, min(limit or LONG, self.deadline_at - now, LONG))
+        seconds = self.deadline_at - now
+        if limit and limit < seconds:
+            seconds = limit
+        return seconds if AT_ONCE < seconds < LONG else max(AT_ONCE, min(seconds, LONG))
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has come, for what waited until then."""
         return now + EARLY >= self.deadline_at
 
 
+@final
 class NeedToken(msgspec.Struct, frozen=True):
     """A bearer token is needed; with `refused`, another than the cached one, which was not accepted."""
 
@@ -98,6 +102,7 @@ class NeedToken(msgspec.Struct, frozen=True):
         return GiveUp(self.progress, _told(failure.error))
 
 
+@final
 class NeedTurn(msgspec.Struct, frozen=True):
     """The upstream's budget is to be asked whether the request may go now. Waiting for that is no attempt."""
 
@@ -108,7 +113,9 @@ class NeedTurn(msgspec.Struct, frozen=True):
         """Until when it may wait: as long as for a first token (0: no limit), and within its deadline and budget."""
         progress = self.progress
         most = progress.policy.budget - progress.waited
-        return min(now + min(first_token_timeout or most, most), progress.deadline_at)
+        if first_token_timeout and first_token_timeout < most:
+            most = first_token_timeout
+        return min(now + most, progress.deadline_at)
 
     def got(self, turn: Turn) -> Send | GiveUp:
         """The turn has come, or it does not come in time."""
@@ -123,6 +130,7 @@ class NeedTurn(msgspec.Struct, frozen=True):
         return Send(progress, self.token, turn, told)
 
 
+@final
 class Send(msgspec.Struct, frozen=True):
     """The request is to be sent, with this token, in this turn. `retry` is the event of a wait for it."""
 
@@ -147,6 +155,7 @@ class Send(msgspec.Struct, frozen=True):
         return send_again(progress, failure, now, jitter)
 
 
+@final
 class Wait(msgspec.Struct, frozen=True):
     """Wait for `seconds`, then go on. `retry` is the event that tells of it."""
 
@@ -159,12 +168,14 @@ class Wait(msgspec.Struct, frozen=True):
         return begin(self.progress)
 
 
+@final
 class Opened(msgspec.Struct, frozen=True):
     """The upstream took the request and the answer's body follows."""
 
     progress: Progress
 
 
+@final
 class GiveUp(msgspec.Struct, frozen=True):
     """Nothing more is tried."""
 

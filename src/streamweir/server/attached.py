@@ -13,7 +13,7 @@ from streamweir.resumption.log import Trimmed
 from streamweir.server.patience import LOOK, Patience
 from streamweir.server.reply import HIGH_WATER, StreamReply
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import BEGUN, SHARED, Serving, answer_headers
+from streamweir.server.shared import FOUND, SHARED, Serving, answer_headers
 
 
 class Attached:
@@ -109,9 +109,8 @@ async def attach(
     shared = request.app[SHARED]
     reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **(headers or {})})
     listener = Attached(stream, reply, after, shared.serving)
-    request[BEGUN] = True
-    await reply.begin(request)
-    await reply.first(first, last=False)
+    request[FOUND].begun = True
+    reply.begin(request, first, last=False)
     shared.wheel.add(listener)
     try:
         stream.listen(listener)

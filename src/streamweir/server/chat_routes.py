@@ -15,7 +15,7 @@ from streamweir.faces.ai_sdk import HEADERS, AiSdk
 from streamweir.server.attached import attach
 from streamweir.server.kept import new_capability
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import SHARED, TOLD, body_of, opening_of, request_id_of, who_of
+from streamweir.server.shared import FOUND, SHARED, body_of, opening_of, request_id_of, who_of
 from streamweir.server.stream_routes import checked, position_of
 from streamweir.server.streams import id_headers, stream
 
@@ -50,7 +50,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     if latest is not None:
         if latest.error is not None:
             kept.forget()
-            request[TOLD] = True
+            request[FOUND].told = True
             raise latest.error
         headers |= id_headers(latest)
     return await attach(request, kept, -1, headers=headers)

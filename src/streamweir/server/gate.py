@@ -17,7 +17,6 @@ from streamweir.server.keys import ANYONE, NOBODY, Who
 from streamweir.server.listener import Inbound
 from streamweir.server.origins import allowed, preflight_headers
 from streamweir.server.shared import (
-    BEGUN,
     FOUND,
     SHARED,
     Found,
@@ -72,7 +71,7 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
             answer.headers["Allow"] = error.headers["Allow"]
         error.__traceback__ = None
     except Exception as error:
-        if request.get(BEGUN):
+        if found.begun:
             raise
         answer = _shaped(request, _problem(request, error))
         # its frames hold the handshake, which holds it: all of that would be left to the collector

@@ -5,7 +5,7 @@ Labels are routes, profiles and codes: words of ours or of the configuration, ne
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -24,9 +24,9 @@ class Metrics(Collector):
     """One registry, and what streams add to it. What is read only when it is asked for is in scrape.py."""
 
     def __init__(self) -> None:
-        self._streams: Counter[tuple[str, ...]] = Counter()
-        self._refusals: Counter[tuple[str, ...]] = Counter()
-        self._findings: Counter[tuple[str, ...]] = Counter()
+        self._streams: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        self._refusals: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        self._findings: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self._profiles: defaultdict[str, Totals] = defaultdict(Totals)
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)

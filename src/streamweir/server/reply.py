@@ -1,88 +1,103 @@
 """The answer that a stream is written to: bytes go straight to the client's transport, once per upstream read.
 
-aiohttp writes the head and keeps the connection; the body's framing is done here, so that a read costs one write and
-no task, queue or timer.
+aiohttp reads the request and keeps the connection; head and framing are written here, so that the head leaves with what
+is there for the client already, and a read costs one write and no task, queue or timer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import SERVER_SOFTWARE
 
 from streamweir.server.unsent import taken_of
 
 HIGH_WATER = 64 * 1024
 """Bytes that may wait for a client that reads slowly; beyond it the upstream is no longer read."""
 
+HTTP_1_1: Final = (1, 1)
+
 
 class StreamReply(web.StreamResponse):
-    """A 200 whose body is written with `begin`, `send` and `finish`."""
+    """A 200 whose head and body are written with `begin`, `send` and `finish`. `fields` are the head's own headers."""
 
-    # aiohttp would write the head by itself, and what is there for the client already in a second packet
-    _send_headers_immediately = False
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__(status=200, headers=headers)
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__()
+        self.fields = fields
         self._transport: asyncio.Transport | None = None
         self._writer: AbstractStreamWriter | None = None
         self._framed = False
+        self._kept = False
         self._finished = False
         self.written = 0
-        """Bytes given to the transport behind the first ones."""
+        """Bytes given to the transport."""
 
-    async def begin(self, request: web.Request) -> None:
-        """Make the head ready; it leaves with the first bytes. On HTTP/1.0 the body ends with the connection."""
-        self._framed = request.version >= (1, 1)
-        if self._framed:
-            self.enable_chunked_encoding()
-        else:
-            self.force_close()
-        self._writer = await self.prepare(request)
-        self._transport = request.transport
-
-    async def first(self, data: bytes, *, last: bool) -> None:
+    def begin(self, request: web.Request, data: bytes, *, last: bool) -> None:
         """Send the head, and in the same write what there is to send already; `last` where that is all.
 
-        To a client that has left nothing is written: its handler is about to be cancelled.
+        On HTTP/1.0 the body ends with the connection. To a client that has left nothing is written: its handler is
+        about to be cancelled. Raises ValueError for a header that would inject another line.
         """
-        self._finished = last
-        writer, transport = self._writer, self._transport
-        if writer is None or transport is None or transport.is_closing():
-            return
+        self._framed = request.version >= HTTP_1_1
+        self._kept = self._framed and request.keep_alive
+        head = self._head()
+        self._writer = writer = request.writer
+        self._transport = request.transport
         if last:
-            await writer.write_eof(data)
-        elif data:
-            await writer.write(data)
+            self.finish(data, head)
         else:
-            writer.send_headers()
+            self.send(data, head)
+        # aiohttp then gives no answer of its own to an error behind this
+        writer.output_size = self.written
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, head: bytes = b"") -> bool:
         """Write a piece of the body. False where the client reads too slowly: then wait for `drained`.
 
         Behind the end nothing is written: a heartbeat may come between the last piece and the handler's own end. Nor is
         anything to a client that has left, which uvloop's transports take for a mistake.
         """
         transport = self._transport
-        if transport is None or not data or self._finished or transport.is_closing():
+        if transport is None or not (data or head) or self._finished or transport.is_closing():
             return True
-        data = b"%x\r\n%b\r\n" % (len(data), data) if self._framed else data
+        if data and self._framed:
+            data = b"%b%x\r\n%b\r\n" % (head, len(data), data)
+        else:
+            data = head + data
         self.written += len(data)
         transport.write(data)
         return transport.get_write_buffer_size() <= HIGH_WATER
 
-    def finish(self, data: bytes) -> bool:
+    def finish(self, data: bytes, head: bytes = b"") -> bool:
         """Write the last piece and end the body, in one write. False where the client has left."""
         self._finished = True
         if self._transport is None or self._transport.is_closing():
             return False
         if self._framed:
-            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+            data = b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data) if data else head + b"0\r\n\r\n"
+        else:
+            data = head + data
         self.written += len(data)
         self._transport.write(data)
         return True
+
+    def _head(self) -> bytes:
+        lines = ["HTTP/1.1 200 OK" if self._framed else "HTTP/1.0 200 OK"]
+        for name, value in self.fields.items():
+            lines.append(f"{name}: {value}")
+        if self._framed:
+            lines.append("Transfer-Encoding: chunked")
+            if not self._kept:
+                lines.append("Connection: close")
+        head = "\r\n".join(lines)
+        if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1 or "\0" in head:
+            raise ValueError("a header of the answer holds a line end or a NUL")
+        return head.encode() + _tail(int(time.time()))
 
     @property
     def taken(self) -> tuple[int, int]:
@@ -100,7 +115,33 @@ class StreamReply(web.StreamResponse):
         if self._writer is not None:
             await self._writer.drain()
 
+    # -- what aiohttp asks an answer -------------------------------------------------------------------
+
+    @property
+    def prepared(self) -> bool:
+        """Whether it has begun."""
+        return self._writer is not None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another request may come on the connection."""
+        return self._kept
+
+    def force_close(self) -> None:
+        """Let none come."""
+        self._kept = False
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """The head is written by `begin`."""
+        return self._writer
+
     async def write_eof(self, data: bytes = b"") -> None:
-        """Called by aiohttp when the handler is done. The body was ended by `finish`, or must not look ended."""
+        """Called when the handler is done. The body was ended by `finish`, or must not look ended."""
         if not self._finished and self._transport is not None:
             self._transport.abort()
+
+
+@lru_cache(maxsize=1)
+def _tail(second: int) -> bytes:
+    """The headers that all answers of one second share, and the end of the head."""
+    return f"\r\nDate: {formatdate(second, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()

@@ -153,7 +153,7 @@ class Shared:
     def tell(self, report: Report | None, request: web.Request, asked: Asked) -> None:
         """A stream has ended that lived as long as its request."""
         if report is not None:
-            request[TOLD] = True
+            request[FOUND].told = True
             self.ended(report, asked)
 
     def ended(self, report: Report, asked: Asked) -> None:
@@ -165,14 +165,17 @@ class Shared:
     def refuse(self, problem: Problem, request: web.Request) -> None:
         """A request was refused before its answer began. One that has a report was told with that."""
         self.metrics.refused(problem.status, problem.code)
-        if self.refused is not None and not request.get(TOLD):
+        if self.refused is not None and not request[FOUND].told:
             self.refused(problem, request)
 
 
 class Found:
-    """What the gate finds out of a request, once: its id, who asks, whether it is a page's that may ask, its body."""
+    """What the gate finds out of a request, once: its id, who asks, whether it is a page's that may ask, its body.
 
-    __slots__ = ("body", "of_a_page", "request_id", "shared", "who")
+    `begun`: its answer has, so that no other can be given. `told`: a report of it was.
+    """
+
+    __slots__ = ("begun", "body", "of_a_page", "request_id", "shared", "told", "who")
 
     def __init__(self, shared: Shared, request_id: str) -> None:
         self.shared = shared
@@ -180,15 +183,12 @@ class Found:
         self.who = ANYONE
         self.of_a_page = False
         self.body = b""
+        self.begun = False
+        self.told = False
 
 
 SHARED: Final = web.AppKey("shared", Shared)
 FOUND: Final = web.RequestKey("found", Found)
-BEGUN: Final = web.RequestKey("begun", bool)
-"""Whether the answer has begun, so that no other can be given."""
-
-TOLD: Final = web.RequestKey("told", bool)
-"""Whether a report of it was told."""
 
 
 def request_id(given: str | None) -> str:

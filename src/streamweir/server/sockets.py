@@ -24,7 +24,7 @@ from streamweir.server.kept import new_capability
 from streamweir.server.keys import NOBODY, Who
 from streamweir.server.outgoing import Outgoing
 from streamweir.server.resumable import Resumable
-from streamweir.server.shared import BEGUN, SHARED, answer_headers, opening_of, who_of
+from streamweir.server.shared import FOUND, SHARED, answer_headers, opening_of, who_of
 from streamweir.server.stream_routes import checked, idempotency_key, made_before, unknown
 
 DEAD_AFTER: Final = 30.0
@@ -45,7 +45,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     )
     socket.headers.update(answer_headers(request))
     await shared.count_tokens()
-    request[BEGUN] = True
+    request[FOUND].begun = True
     await socket.prepare(request)
     inbound = inbound_of(request)
     if inbound is not None:

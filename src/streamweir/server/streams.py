@@ -20,7 +20,7 @@ from streamweir.relay import Relay
 from streamweir.server.census import Live, withdrawn
 from streamweir.server.patience import LOOK, Patience
 from streamweir.server.reply import StreamReply
-from streamweir.server.shared import BEGUN, FOUND, Asked, Serving, Shared, answer_headers, asked_of
+from streamweir.server.shared import FOUND, Asked, Serving, Shared, answer_headers, asked_of
 
 
 class Downstream:
@@ -32,8 +32,8 @@ class Downstream:
     """
 
     __slots__ = (
-        "_beat_at", "_carrier", "_committing", "_every", "_held", "_open", "_patience", "_reply", "_request", "_slow",
-        "_wake", "_wheel",
+        "_beat_at", "_carrier", "_every", "_held", "_patience", "_reply", "_request", "_slow", "_wake", "_wheel",
+        "open",
     )  # fmt: skip
 
     def __init__(self, request: web.Request, reply: StreamReply, serving: Serving, wheel: Wheel, at: float) -> None:
@@ -44,8 +44,8 @@ class Downstream:
         self._beat_at = at + serving.commit_after
         self._every = serving.heartbeat
         self._patience = Patience(serving.slow_client)
-        self._committing: asyncio.Task[None] | None = None
-        self._open = False
+        self.open = False
+        """Whether the answer has begun."""
         self._held: bytes | None = None
         self._carrier: Carrier[bytes] | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -59,18 +59,15 @@ class Downstream:
 
     def tick(self, now: float) -> None:
         """Begin the answer though nothing is known, or say that we are still here; drop who does not read."""
-        if self._open and self._patience.gone(*self._reply.taken, now):
+        if self.open and self._patience.gone(*self._reply.taken, now):
             self._drop()
         if now < self._beat_at:
             return
         self._beat_at = now + self._every
-        if self._open:
-            if not self._slow and self._held is None:
-                self._reply.send(HEARTBEAT)
-        elif self._committing is None:
-            self._committing = asyncio.get_running_loop().create_task(self._begin())
-            # a client that leaves just then has nobody who asks what became of it
-            self._committing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if not self.open:
+            self._begin()
+        elif not self._slow:
+            self._reply.send(HEARTBEAT)
 
     def _drop(self) -> None:
         if self._carrier is not None and not self._carrier.relay.done:
@@ -80,12 +77,6 @@ class Downstream:
             self._reply.abort()
 
     # -- for the handler -------------------------------------------------------------------------------
-
-    async def committed(self) -> bool:
-        """Whether the answer has begun, before the upstream said anything."""
-        if self._committing is not None:
-            await self._committing
-        return self._open
 
     async def run(self, carrier: Carrier[bytes], first: bytes) -> None:
         """Carry the stream to its end. Cancelled (the client left), the upstream is closed at once.
@@ -98,7 +89,7 @@ class Downstream:
         try:
             if not relay.done:
                 carrier.begin()
-            await self._begin()
+            self._begin()
             while not relay.done:
                 self._wake = wake = asyncio.get_running_loop().create_future()
                 if not self._slow:
@@ -142,23 +133,20 @@ class Downstream:
         if done:
             self._awake()
 
-    async def _begin(self) -> None:
-        if not self._open:
-            self._request[BEGUN] = True
-            await self._reply.begin(self._request)
-        held, self._held = self._held, None
+    def _begin(self) -> None:
+        held, self._held = self._held or b"", None
         done = self._carrier is not None and self._carrier.relay.done
-        if not self._open:
-            self._open = True
+        if not self.open:
+            self.open = self._request[FOUND].begun = True
             beat_at = time.monotonic() + self._every
             if beat_at < self._beat_at:
                 self._beat_at = beat_at
                 self._wheel.add(self)
-            await self._reply.first(held or b"", last=done)
+            self._reply.begin(self._request, held, last=done)
         elif done:
-            self._reply.finish(held or b"")
+            self._reply.finish(held)
         else:
-            self._reply.send(held or b"")
+            self._reply.send(held)
 
     def _awake(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -201,23 +189,17 @@ async def _stream(
     live = shared.census.enter()
     try:
         opened = await opened_or_told(shared, request, opening, live, asked)
-        try:
-            begun = await downstream.committed()
-        except BaseException:
-            if opened.connection is not None:
-                opened.connection.abort()
-            raise
         relay, first = opened.source.relay(opened, encode)
         running = relay
-        if opened.error is not None and not begun:
-            raise opened.error
-        if not begun:
-            reply.headers.update(id_headers(opened))
+        if not downstream.open:
+            if opened.error is not None:
+                raise opened.error
+            reply.fields.update(id_headers(opened))
         carrier = Carrier(opened.source, shared.wheel, opened, relay, downstream.take)
         live.carries(carrier)
         await downstream.run(carrier, first)
     except RequestError as error:
-        if running is not None or not await downstream.committed():
+        if running is not None or not downstream.open:
             raise
         reply.finish(refused(opening, error, encode))
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Final
@@ -70,7 +70,7 @@ class Totals:
         self.retries = 0
         self.restarts = 0
         self.continuations = 0
-        self.tokens: Counter[tuple[str, bool]] = Counter()
+        self.tokens: defaultdict[tuple[str, bool], int] = defaultdict(int)
         """By kind, and whether they were estimated."""
         self.upstream_first = Spread(WAITS)
         self.released_first = Spread(WAITS)
@@ -92,8 +92,9 @@ class Totals:
         tokens["prompt", usage.estimated] += usage.prompt_tokens or 0
         tokens["completion", usage.estimated] += usage.completion_tokens or 0
         self.requests += report.attempts
-        # a restart's and a continuation's own request is no retry
-        self.retries += max(0, report.attempts - 1 - again)
+        if report.attempts > 1:
+            # a restart's and a continuation's own request is no retry
+            self.retries += max(0, report.attempts - 1 - again)
         if again:
             self.restarts += report.restarts
             self.continuations += report.continuations

@@ -64,28 +64,28 @@ class Limits:
 
     def due(self, now: float) -> float:
         """When to look again, at the latest: no limit runs out before, whatever comes."""
-        due = min(at for _, at in self._running())
+        running = self._running()
         if self.content_at is None and self.limits.idle_timeout:
-            return min(due, now + self.limits.idle_timeout)
-        return due
+            running["idle_timeout"] = now + self.limits.idle_timeout
+        return min(running.values())
 
     def expired(self, now: float) -> End | None:
         """The end of the stream where a limit has run out by `now`."""
-        for name, at in self._running():
+        for name, at in self._running().items():
             if at <= now:
                 return timed_out(name, self.limits)
         return None
 
-    def _running(self) -> list[tuple[str, float]]:
-        running = [("deadline", self._deadline_at)]
+    def _running(self) -> dict[str, float]:
+        running = {"deadline": self._deadline_at}
         if self._paused_at is not None:
             return running
         if self.content_at is None:
-            running.append(("first_token_timeout", self._first_by))
+            running["first_token_timeout"] = self._first_by
         elif self.limits.idle_timeout:
-            running.append(("idle_timeout", self.content_at + self.limits.idle_timeout))
+            running["idle_timeout"] = self.content_at + self.limits.idle_timeout
         if self.limits.inactivity_timeout:
-            running.append(("inactivity_timeout", self.heard_at + self.limits.inactivity_timeout))
+            running["inactivity_timeout"] = self.heard_at + self.limits.inactivity_timeout
         return running
 
 

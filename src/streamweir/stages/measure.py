@@ -99,7 +99,7 @@ class Measure:
 
 def milliseconds(seconds: float) -> float:
     """Milliseconds to the microsecond."""
-    return round(seconds * 1000, 3)
+    return floor(seconds * 1e6 + 0.5) / 1000
 
 
 def percentile(classes: dict[int, int], part: float) -> float:

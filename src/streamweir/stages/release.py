@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from streamweir.events import (
     Delta,
@@ -33,8 +34,7 @@ from streamweir.report import GuardReport
 from streamweir.stages import Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """What the first event says of the stream."""
 
     request_id: str
@@ -78,25 +78,21 @@ class Unguarded:
 
 def released(event: Upstream, seq: int, names: Names) -> Released:
     """The released form of an event that carries no text of the reply, but for a tool call's pieces."""
-    match event:
-        case ToolCallDelta():
-            return ToolCall(
-                seq, event.index, event.choice, event.id, event.kind, event.name, event.arguments, event.extra
-            )
-        case Opened():
-            return Started(seq, names.request_id, names.model, names.dialect, event.correlation_id)
-        case UsageUpdate():
-            return Usage(seq, event.prompt_tokens, event.completion_tokens, event.total_tokens, event.details)
-        case Note():
-            return Diagnostic(seq, event.kind, event.extra)
-        case Limits():
-            said = event.rate_limit
-            return RateLimit(seq, said.count, said.allowed, said.reset)
-        case Rejoined():
-            return Joint(seq)
-        case ThrownAway():
-            return Restarted(seq, event.reason)
-        case Retry():
-            return Retrying(seq, event.attempt, round(event.wait * 1000), event.reason)
-        case _:
-            raise TypeError(f"{type(event).__name__} cannot be released")
+    if type(event) is ToolCallDelta:
+        return ToolCall(seq, event.index, event.choice, event.id, event.kind, event.name, event.arguments, event.extra)
+    if type(event) is Opened:
+        return Started(seq, names.request_id, names.model, names.dialect, event.correlation_id)
+    if type(event) is UsageUpdate:
+        return Usage(seq, event.prompt_tokens, event.completion_tokens, event.total_tokens, event.details)
+    if type(event) is Note:
+        return Diagnostic(seq, event.kind, event.extra)
+    if type(event) is Limits:
+        said = event.rate_limit
+        return RateLimit(seq, said.count, said.allowed, said.reset)
+    if type(event) is Rejoined:
+        return Joint(seq)
+    if type(event) is ThrownAway:
+        return Restarted(seq, event.reason)
+    if type(event) is Retry:
+        return Retrying(seq, event.attempt, round(event.wait * 1000), event.reason)
+    raise TypeError(f"{type(event).__name__} cannot be released")

@@ -26,7 +26,10 @@ BYTES_A_TOKEN = 4
 """For an estimate where the upstream gave no counts: English prose has 4 to 5 bytes a token in today's vocabularies."""
 
 
-CONTENT: Final = (Text, Reasoning, ToolCall)
+MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
+"""The end of a time: four are written a stream, and to format a number costs as much as all else in one."""
+
+CONTENT: Final = frozenset((Text, Reasoning, ToolCall))
 """What a reader waits for: the released counterpart of what `stages/measure.py` takes for content."""
 
 
@@ -56,8 +59,6 @@ class Conclude:
     """
 
     __slots__ = (
-        "_hash",
-        "_hashed",
         "_joints",
         "_seq",
         "_text",
@@ -74,8 +75,6 @@ class Conclude:
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self._text = bytearray()
-        self._hash = sha256()
-        self._hashed = 0
         self._seq = 0
         self._joints: list[int] = []
         self.received = 0
@@ -92,7 +91,7 @@ class Conclude:
             if type(event) is Text:
                 if not event.choice and event.channel == "content":
                     self._text += event.content.encode("utf-8", "replace")
-            elif isinstance(event, End):
+            elif type(event) is End:
                 out.append(self._conclude(event, self._seq + len(out), now))
                 break
             elif type(event) is Joint:
@@ -102,7 +101,7 @@ class Conclude:
                 self._withdraw()
             out.append(event)
         self._seq += len(out)
-        if self.released_at is None and any(type(event) in CONTENT for event in out):
+        if self.released_at is None and not CONTENT.isdisjoint(map(type, out)):
             self.released_at = now
         return out
 
@@ -113,17 +112,12 @@ class Conclude:
 
     @property
     def sha256(self) -> str:
-        """Its SHA-256 in hex, of the UTF-8 bytes. Reading it never ends or changes the hash."""
-        if self._hashed < len(self._text):
-            self._hash.update(memoryview(self._text)[self._hashed :])
-            self._hashed = len(self._text)
-        return self._hash.hexdigest()
+        """Its SHA-256 in hex, of the UTF-8 bytes."""
+        return sha256(self._text).hexdigest()
 
     def _withdraw(self) -> None:
         self._text.clear()
         self._joints.clear()
-        self._hash = sha256()
-        self._hashed = 0
 
     def _conclude(self, end: End, seq: int, now: float) -> Ended:
         who, sections = self.identity, end.sections
@@ -131,10 +125,11 @@ class Conclude:
         timing: TimingReport = sections.get("timing") or TimingReport()
         generating = sections.get("generating", 0.0)
         if generating and usage.completion_tokens:
-            timing.tokens_per_second = round(usage.completion_tokens / generating, 2)
+            timing.tokens_per_second = floor(usage.completion_tokens / generating * 100 + 0.5) / 100
         integrity: IntegrityReport = sections.get("integrity") or IntegrityReport()
         integrity.sha256 = self.sha256
-        self.report = Report(
+        # in two steps: Python makes a dict for a call with over fifteen keywords, which costs twice as much
+        report = Report(
             status=end.status,
             text=self.text,
             request_id=who.request_id,
@@ -143,28 +138,29 @@ class Conclude:
             dialect=who.dialect,
             profile=who.profile,
             model=who.model,
-            region=who.region,
-            stop_reason=end.stop_reasons.get(0),
-            error=error_report(end),
             started_at=rfc3339(who.started_at),
             ended_at=rfc3339(who.started_at + now - who.called_at),
             timing=timing,
             usage=usage,
-            chunks=sections.get("chunks", 0),
-            bytes=self.received,
-            diagnostics=sections.get("diagnostics", 0) + sections.get("dropped", 0),
             integrity=integrity,
             guard=sections.get("guard") or GuardReport(),
             rate_limit=sections.get("rate_limit") or RateLimitReport(),
-            attempts=self.attempts,
-            restarts=self.restarts,
-            continuations=self.continuations,
-            joints=list(self._joints),
-            correlation_id=self.correlation_id,
-            cancelled_by=end.cancelled_by,
         )
+        report.region = who.region
+        report.stop_reason = end.stop_reasons.get(0)
+        report.error = error_report(end)
+        report.cancelled_by = end.cancelled_by
+        report.chunks = sections.get("chunks", 0)
+        report.bytes = self.received
+        report.diagnostics = sections.get("diagnostics", 0) + sections.get("dropped", 0)
+        report.attempts = self.attempts
+        report.restarts = self.restarts
+        report.continuations = self.continuations
+        report.joints = list(self._joints)
+        report.correlation_id = self.correlation_id
+        self.report = report
         many = dict(end.stop_reasons) if who.choices > 1 else msgspec.UNSET
-        return Ended(seq, self.report, many)
+        return Ended(seq, report, many)
 
     def _usage(self, said: Sequence[UsageUpdate | None]) -> UsageReport:
         """The sum over the answers of one call; an estimate where one of them did not count."""
@@ -214,7 +210,7 @@ def rfc3339(seconds: float) -> str:
     # half a microsecond: 0.734 is a little less in binary
     seconds += 0.000_000_5
     whole = floor(seconds)
-    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+    return _second(whole) + MILLISECONDS[int((seconds - whole) * 1000)]
 
 
 @lru_cache(maxsize=8)

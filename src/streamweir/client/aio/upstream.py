@@ -119,43 +119,42 @@ class UpstreamClient:
         refused: str | None = None
         while True:
             opening.failures, opening.attempts = state.progress.failures, state.progress.attempts
-            match state:
-                case NeedToken():
-                    try:
-                        async with asyncio.timeout(state.progress.within(time.monotonic())):
-                            token = await self._tokens.get(refused if state.refused else None)
-                    except TokenFailed as error:
-                        state = state.failed(error.failure, time.monotonic(), random.random())  # noqa: S311
-                    else:
-                        state = state.got(token)
-                case NeedTurn():
-                    latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
-                    turn = await self.turns.take(latest)
-                    if turn.denied is not None and state.progress.expired(time.monotonic()):
-                        raise TimeoutError
-                    state = state.got(turn)
-                case Send():
-                    if state.retry is not None:
-                        opening.events.append(state.retry)
-                    refused = state.token
-                    failure = await self._send(state, body, opening)
-                    if failure is None:
-                        state = state.accepted()
-                    elif state.progress.expired(time.monotonic()):
-                        raise TimeoutError
-                    else:
-                        state = state.failed(failure, time.monotonic(), random.random())  # noqa: S311
-                case Wait():
+            if type(state) is NeedToken:
+                try:
+                    async with asyncio.timeout(state.progress.within(time.monotonic())):
+                        token = await self._tokens.get(refused if state.refused else None)
+                except TokenFailed as error:
+                    state = state.failed(error.failure, time.monotonic(), random.random())  # noqa: S311
+                else:
+                    state = state.got(token)
+            elif type(state) is NeedTurn:
+                latest = state.latest(time.monotonic(), opening.limits.first_token_timeout)
+                turn = await self.turns.take(latest)
+                if turn.denied is not None and state.progress.expired(time.monotonic()):
+                    raise TimeoutError
+                state = state.got(turn)
+            elif type(state) is Send:
+                if state.retry is not None:
                     opening.events.append(state.retry)
-                    await asyncio.sleep(state.seconds)
-                    state = state.over()
-                case Opened():
-                    return
-                case GiveUp():
-                    opening.error = state.error
-                    return
-                case _:
-                    assert_never(state)
+                refused = state.token
+                failure = await self._send(state, body, opening)
+                if failure is None:
+                    state = state.accepted()
+                elif state.progress.expired(time.monotonic()):
+                    raise TimeoutError
+                else:
+                    state = state.failed(failure, time.monotonic(), random.random())  # noqa: S311
+            elif type(state) is Wait:
+                opening.events.append(state.retry)
+                await asyncio.sleep(state.seconds)
+                state = state.over()
+            elif type(state) is Opened:
+                return
+            elif type(state) is GiveUp:
+                opening.error = state.error
+                return
+            else:
+                assert_never(state)
 
     async def _send(self, send: Send, body: bytes, opening: Opening) -> Failure | None:
         exchange, turn = self.exchange, send.turn
