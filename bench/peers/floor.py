@@ -15,7 +15,7 @@ from typing import cast
 import httptools  # type: ignore[import-untyped,unused-ignore]
 import uvloop
 
-from streamweir.dialects.chunks import read_chunk
+from streamweir.dialects.chunks import decode_chunk
 from streamweir.wire.http1 import Answer
 from streamweir.wire.sse import SseDecoder
 
@@ -36,7 +36,7 @@ class Reading:
     def answered(self, data: bytes) -> None:
         for frame in self.events.feed(self.answer.feed(data)):
             if (text := getattr(frame, "data", DONE)) != DONE:
-                read_chunk(text)
+                decode_chunk(text)
 
 
 class Upstream(asyncio.Protocol):
