@@ -5,14 +5,16 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import parsedate_to_datetime
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from streamweir.faces import HEARTBEAT
+from streamweir.server.keys import digest_of
 from streamweir.server.reply import StreamReply
 from streamweir.simulator.app import RunningSimulator
 from tests.contract.test_client import closed_within
-from tests.proxies import Downstream, profile, proxy_with, upstream
+from tests.proxies import Downstream, body_of, post, profile, proxy_with, upstream
 
 pytestmark = pytest.mark.usefixtures("cleared")
 
@@ -150,6 +152,52 @@ async def test_an_answer_that_is_not_ended_does_not_look_ended() -> None:
             while piece := await reader.read(65536):
                 data += piece
         assert not data.endswith(b"0\r\n\r\n")
+
+
+async def test_an_answer_that_never_began_is_no_place_for_the_next_one() -> None:
+    async def write(reply: StreamReply, request: web.Request) -> None:
+        reply.finish(b"one")
+
+    async with served(write) as (reader, writer):
+        writer.write(ASKED + ASKED)
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("commit_after", ["50ms", "10s"])
+async def test_a_head_that_cannot_be_written_is_an_error_of_this_request(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch, commit_after: str
+) -> None:
+    def mistaken(*_: object) -> bytes:
+        raise ValueError("planted")
+
+    monkeypatch.setattr("streamweir.server.reply._head", mistaken)
+    text = f'[server]\ncommit_after = "{commit_after}"\n'
+    server = await proxy_with(text + upstream(simulator) + profile("p", "sim:slow?wait=0.3&rate=0"))
+    async with (
+        aiohttp.ClientSession(server.url) as http,
+        http.post("/api/llm/stream", json=body_of("sse", "p")) as answer,
+    ):
+        assert (answer.status, (await answer.json())["code"]) == (500, "internal_error")
+    assert not server.shared.census.streams
+    await server.stop()
+
+
+@pytest.mark.parametrize("commit_after", ["50ms", "10s"])
+@pytest.mark.parametrize("host", [b"h\xc3\xa4x", b"h\xffx", b"h\tx"])
+async def test_what_is_repeated_of_a_request_leaves_as_it_came(
+    simulator: RunningSimulator, host: bytes, commit_after: str
+) -> None:
+    text = f'[server]\ncommit_after = "{commit_after}"\n[[server.keys]]\nname = "k"\nsha256 = "{digest_of("k")}"\n'
+    server = await proxy_with(text + upstream(simulator) + profile("p", "sim:slow?wait=0.3&rate=0"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    asked = post("sse", "p", Authorization="Bearer k", Connection="close")
+    writer.write(asked.replace(b"Host: x", b"Host: %b\r\nOrigin: http://%b" % (host, host)))
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nAccess-Control-Allow-Origin: http://" + host + b"\r\n" in head
+    assert body.endswith(b"0\r\n\r\n")
+    writer.close()
+    await server.stop()
 
 
 async def test_the_upstream_is_closed_though_its_last_words_cannot_be_written(

@@ -109,8 +109,8 @@ async def attach(
     shared = request.app[SHARED]
     reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **(headers or {})})
     listener = Attached(stream, reply, after, shared.serving)
-    request[FOUND].begun = True
     reply.begin(request, first, last=False)
+    request[FOUND].begun = True
     shared.wheel.add(listener)
     try:
         stream.listen(listener)

@@ -44,9 +44,11 @@ class StreamReply(web.StreamResponse):
         On HTTP/1.0 the body ends with the connection. To a client that has left nothing is written: its handler is
         about to be cancelled. Raises ValueError for a header that would inject another line.
         """
-        self._framed = request.version >= HTTP_1_1
-        self._kept = self._framed and request.keep_alive
-        head = self._head()
+        framed = request.version >= HTTP_1_1
+        kept = framed and request.keep_alive
+        # before anything is noted: where it cannot be written, nothing has begun
+        head = _head(self.fields, framed, kept)
+        self._framed, self._kept = framed, kept
         self._writer = writer = request.writer
         self._transport = request.transport
         if last:
@@ -75,9 +77,9 @@ class StreamReply(web.StreamResponse):
 
     def finish(self, data: bytes, head: bytes = b"") -> bool:
         """Write the last piece and end the body, in one write. False where the client has left."""
-        self._finished = True
         if self._transport is None or self._transport.is_closing():
             return False
+        self._finished = True
         if self._framed:
             data = b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data) if data else head + b"0\r\n\r\n"
         else:
@@ -85,19 +87,6 @@ class StreamReply(web.StreamResponse):
         self.written += len(data)
         self._transport.write(data)
         return True
-
-    def _head(self) -> bytes:
-        lines = ["HTTP/1.1 200 OK" if self._framed else "HTTP/1.0 200 OK"]
-        for name, value in self.fields.items():
-            lines.append(f"{name}: {value}")
-        if self._framed:
-            lines.append("Transfer-Encoding: chunked")
-            if not self._kept:
-                lines.append("Connection: close")
-        head = "\r\n".join(lines)
-        if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1 or "\0" in head:
-            raise ValueError("a header of the answer holds a line end or a NUL")
-        return head.encode() + _tail(int(time.time()))
 
     @property
     def taken(self) -> tuple[int, int]:
@@ -132,13 +121,37 @@ class StreamReply(web.StreamResponse):
         self._kept = False
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """The head is written by `begin`."""
+        """The head is written by `begin`.
+
+        Raises RuntimeError where it was not: aiohttp then closes the connection, on which another request's answer
+        would look like this one's.
+        """
+        if self._writer is None:
+            raise RuntimeError("the handler ended before the answer began")
         return self._writer
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}, {self.written} bytes written>"
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Called when the handler is done. The body was ended by `finish`, or must not look ended."""
         if not self._finished and self._transport is not None:
             self._transport.abort()
+
+
+def _head(fields: dict[str, str], framed: bool, kept: bool) -> bytes:
+    lines = ["HTTP/1.1 200 OK" if framed else "HTTP/1.0 200 OK"]
+    for name, value in fields.items():
+        lines.append(f"{name}: {value}")
+    if framed:
+        lines.append("Transfer-Encoding: chunked")
+        if not kept:
+            lines.append("Connection: close")
+    head = "\r\n".join(lines)
+    if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1 or "\0" in head:
+        raise ValueError("a header of the answer holds a line end or a NUL")
+    # what came in a header of the request and is repeated here may be no UTF-8: it leaves as it came
+    return head.encode(errors="surrogateescape") + _tail(int(time.time()))
 
 
 @lru_cache(maxsize=1)

@@ -137,12 +137,12 @@ class Downstream:
         held, self._held = self._held or b"", None
         done = self._carrier is not None and self._carrier.relay.done
         if not self.open:
+            self._reply.begin(self._request, held, last=done)
             self.open = self._request[FOUND].begun = True
             beat_at = time.monotonic() + self._every
             if beat_at < self._beat_at:
                 self._beat_at = beat_at
                 self._wheel.add(self)
-            self._reply.begin(self._request, held, last=done)
         elif done:
             self._reply.finish(held)
         else:

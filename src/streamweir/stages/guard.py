@@ -112,7 +112,7 @@ class Guarded:
             self._back.clear()
         try:
             for event in events:
-                if self._blocked:
+                if self._blocked and not self._broken:
                     break
                 if type(event) is Delta:
                     self._text(event, out)

@@ -59,6 +59,8 @@ class Conclude:
     """
 
     __slots__ = (
+        "_hash",
+        "_hashed",
         "_joints",
         "_seq",
         "_text",
@@ -75,6 +77,8 @@ class Conclude:
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self._text = bytearray()
+        self._hash = sha256()
+        self._hashed = 0
         self._seq = 0
         self._joints: list[int] = []
         self.received = 0
@@ -112,11 +116,16 @@ class Conclude:
 
     @property
     def sha256(self) -> str:
-        """Its SHA-256 in hex, of the UTF-8 bytes."""
-        return sha256(self._text).hexdigest()
+        """Its SHA-256 in hex, of the UTF-8 bytes. Reading it never ends or changes the hash."""
+        if self._hashed < len(self._text):
+            self._hash.update(memoryview(self._text)[self._hashed :])
+            self._hashed = len(self._text)
+        return self._hash.hexdigest()
 
     def _withdraw(self) -> None:
         self._text.clear()
+        self._hash = sha256()
+        self._hashed = 0
         self._joints.clear()
 
     def _conclude(self, end: End, seq: int, now: float) -> Ended:

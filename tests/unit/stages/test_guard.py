@@ -125,6 +125,24 @@ def test_a_guard_that_fails_at_its_end_ends_the_stream_all_the_same(monkeypatch:
     assert "123" not in repr(end)
 
 
+def test_a_guard_that_fails_as_it_blocks_ends_the_stream_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamweir.guard.engine import Scan
+
+    stage = Guarded(GUARD, "block", NAMES, restore=GUARD)
+    stage([Delta("hello ")], 0.0)
+
+    def broken(self: Any, **_: Any) -> str:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(Scan, "finish", broken)
+    with pytest.raises(RuntimeError):
+        stage([Delta("4111 1111 1111 1111 x")], 0.0)
+    # as the relay does: the end that its own error makes
+    (end,) = stage([End("failed", code="stream_failed", message="an error inside", error_type="StreamFailed")], 0.0)
+    assert isinstance(end, End)
+    assert "4111" not in repr(end)
+
+
 def test_a_report_lists_a_thousand_findings_and_counts_all() -> None:
     out = released(Delta("a@b.de " * (MAX_FINDINGS + 5)), ended())
     report = out[-1].sections["guard"]
