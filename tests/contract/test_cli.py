@@ -110,7 +110,7 @@ def test_ctrl_c(address: str) -> None:
         "STREAMWEIR_CLIENT_SECRET": "sim-secret",
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "streamweir", "chat", "hello", "-m", "sim:none?rate=5"],
+        [sys.executable, "-m", "streamweir", "chat", "hello", "-m", "sim:none?rate=5&tokens=100"],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
