@@ -113,7 +113,7 @@ class StreamReply(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        """Whether another request may come on the connection."""
+        """Whether another request may come on the connection: not on one whose answer never began."""
         return self._kept
 
     def force_close(self) -> None:
@@ -121,13 +121,7 @@ class StreamReply(web.StreamResponse):
         self._kept = False
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """The head is written by `begin`.
-
-        Raises RuntimeError where it was not: aiohttp then closes the connection, on which another request's answer
-        would look like this one's.
-        """
-        if self._writer is None:
-            raise RuntimeError("the handler ended before the answer began")
+        """The head is written by `begin`."""
         return self._writer
 
     def __repr__(self) -> str:

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from streamweir.errors import APIConnectionError, APIStatusError, RateLimitError
 from streamweir.flows.backoff import RetryPolicy, backoff, parse_retry_after
 from streamweir.flows.handshake import (
+    AT_ONCE,
     HELD,
+    LONG,
     MOMENT,
     Failure,
     GiveUp,
@@ -202,3 +204,27 @@ def test_a_token_is_renewed_early_but_never_before_half_its_life() -> None:
     assert [verdict(short, t) for t in (29, 30, 60)] == ["fresh", "ageing", "missing"]
     assert verdict(None, 0) == "missing"
     assert "a'" not in repr(long)
+
+
+@pytest.mark.parametrize(
+    ("limit", "now", "seconds"),
+    [
+        (10.0, 0.0, 10.0),
+        (0.0, 0.0, 120.0),
+        (200.0, 0.0, 120.0),
+        (10.0, 115.0, 5.0),
+        (0.0, 121.0, AT_ONCE),
+    ],
+)
+def test_a_step_has_its_own_limit_and_the_deadline_and_0_is_none(limit: float, now: float, seconds: float) -> None:
+    assert Progress(RetryPolicy(), True, 0.0, 120.0).within(now, limit) == seconds
+
+
+def test_no_step_is_longer_than_a_timer() -> None:
+    assert Progress(RetryPolicy(), True, 0.0, float("inf")).within(0.0, 0.0) == LONG
+
+
+@pytest.mark.parametrize(("first_token", "latest"), [(0.0, 60.0), (10.0, 10.0), (90.0, 60.0)])
+def test_a_turn_is_waited_for_as_long_as_for_a_token(first_token: float, latest: float) -> None:
+    turn = NeedTurn(Progress(RetryPolicy(budget=60.0), True, 0.0, 120.0), None)
+    assert turn.latest(0.0, first_token) == latest
