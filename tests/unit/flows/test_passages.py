@@ -1,6 +1,7 @@
 """Passages: whole cover, order, overlap, bounded sizes, in texts of any shape."""
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ def test_a_text_is_covered_wholly_in_order_and_in_bounds(text: str, bounds: tupl
         return
     assert (found[0].start, found[-1].end) == (0, len(text))
     assert all(0 < one.end - one.start <= size for one in found)
-    for one, after in zip(found, found[1:], strict=False):
+    for one, after in pairwise(found):
         assert one.start < after.start <= one.end < after.end
         assert one.end - after.start <= overlap
 
