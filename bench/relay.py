@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from streamweir.attempt import Attempt
 from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.events import Delta, Numbered, Upstream
 from streamweir.faces.browser_sse import BrowserSse
 from streamweir.faces.openai_chat import OpenAIChat
-from streamweir.relay import Attempt, Relay
+from streamweir.relay import Relay
 from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.release import Names, release_unguarded

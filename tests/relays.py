@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from streamweir.attempt import Attempt
 from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.events import End, Upstream
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
-from streamweir.relay import Attempt, Relay
+from streamweir.relay import Relay
 from streamweir.stages.integrity import Integrity
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.release import Names, release_unguarded

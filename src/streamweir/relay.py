@@ -5,6 +5,7 @@
     out = relay.feed(data, now)         # once per socket read
     out = relay.tick(now)               # when the time that `relay.due(now)` named has come
     out = relay.end("eof", now)         # once, when the upstream is gone or nobody wants more
+    out = relay.close(True, "…")        # the terminal event, once its record is written, where one is kept
 
 Where policy asks for more behind a reply that broke off, `again` says so, and the shell sends the request that
 `follow_up` makes and answers with `reopen`, or with `give_up`.
@@ -16,60 +17,26 @@ events themselves for the library. After the terminal event (`done`) everything 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
+from streamweir.attempt import Attempt
 from streamweir.ending import Cause, ended_by, ended_by_error, own_error
 from streamweir.errors import StreamweirError
-from streamweir.events import Delta, End, Rejoined, Released, ThrownAway, ToolCallDelta, Upstream
+from streamweir.events import Delta, End, Ended, Rejoined, Released, ThrownAway, ToolCallDelta, Upstream
 from streamweir.flows.continuation import NOTHING_FOLLOWS, Again, AgainPolicy, Carried, decide, follow_up
 from streamweir.report import WHOLE, IntegrityReport, Report
 from streamweir.request import Request
 from streamweir.stages import Stage, entered
 from streamweir.stages.coalesce import coalesce
-from streamweir.stages.integrity import Integrity, joined
+from streamweir.stages.integrity import joined
 from streamweir.stages.joint import Overlap
-from streamweir.stages.limits import NEVER, Limits, TimeLimits
+from streamweir.stages.limits import NEVER, Limits
 from streamweir.stages.measure import Measure
-from streamweir.stages.report import Conclude, Identity
-from streamweir.wire.frames import Frame
+from streamweir.stages.report import Conclude
 
 Out = TypeVar("Out")
-
-
-class Framing(Protocol):
-    """Body bytes to frames, as wire/sse.py does it."""
-
-    def feed(self, data: bytes, /) -> Sequence[Frame]: ...
-
-
-class Decode(Protocol):
-    """Frames to upstream events, as a dialect's decoder does it."""
-
-    def __call__(self, frames: Sequence[Frame], /) -> Sequence[Upstream]: ...
-
-    def rest(self) -> Sequence[Upstream]: ...
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """What belongs to one answer of the upstream, and to the requests that led to it.
-
-    `integrity` is none where the dialect numbers nothing. `received` counts bytes of the answer that were read before
-    the relay saw it, `attempts` all requests of the call.
-    Whose answer it is (`identity`, `limits`, `policy`) changes only where another profile is asked instead.
-    """
-
-    framing: Framing
-    decode: Decode
-    integrity: Integrity | None
-    identity: Identity
-    limits: TimeLimits
-    sent_at: float
-    policy: AgainPolicy = NOTHING_FOLLOWS
-    attempts: int = 1
-    received: int = 0
-    correlation_id: str | None = None
 
 
 class Relay(Generic[Out]):
@@ -77,7 +44,8 @@ class Relay(Generic[Out]):
 
     __slots__ = (
         "_coalesce", "_conclude", "_decode", "_encode", "_framing", "_integrity", "_limits", "_lost_text", "_measure",
-        "_numbers", "_overlap", "_policy", "_release", "_said", "_tools", "again", "done",
+        "_numbers", "_overlap", "_policy", "_recorded", "_release", "_said", "_terminal", "_tools", "again", "done",
+        "ended",
     )  # fmt: skip
 
     def __init__(
@@ -87,8 +55,9 @@ class Relay(Generic[Out]):
         release: Stage[Upstream, Released | End],
         encode: Callable[[Sequence[Released]], Out],
         coalesced: bool = False,
+        recorded: bool = False,
     ) -> None:
-        """`coalesced`: what one read held of a text is released in one piece."""
+        """`coalesced`: what one read held of a text is released in one piece. `recorded`: the end waits for `close`."""
         self._encode = entered(encode)
         self._coalesce = coalesce if coalesced else None
         self._policy = attempt.policy if attempt.policy != NOTHING_FOLLOWS else None
@@ -102,7 +71,10 @@ class Relay(Generic[Out]):
         self._tools = False
         self._lost_text = False
         self._said: list[str] = []
+        self._recorded = recorded
+        self._terminal: Ended | None = None
         self.again: Again | None = None
+        self.ended = False
         self.done = False
         self._begin(attempt)
 
@@ -120,7 +92,7 @@ class Relay(Generic[Out]):
 
     def feed(self, data: bytes, now: float) -> Out:
         """What one read of the upstream's body becomes."""
-        if self.done or self.again is not None:
+        if self.ended or self.again is not None:
             return self._encode(())
         self._conclude.received += len(data)
         self._limits.heard_at = now
@@ -133,7 +105,7 @@ class Relay(Generic[Out]):
 
     def tick(self, now: float) -> Out:
         """End the stream if a time limit has run out; else nothing."""
-        expired = None if self.done else self._limits.expired(now)
+        expired = None if self.ended else self._limits.expired(now)
         return self._pass((*self._decode.rest(), expired) if expired else (), now)
 
     def end(self, cause: Cause, now: float, detail: str = "") -> Out:
@@ -155,7 +127,7 @@ class Relay(Generic[Out]):
     def reopen(self, attempt: Attempt, before: Sequence[Upstream], now: float) -> Out:
         """The request that `again` asked for was accepted; `before` is what happened on the way."""
         again = self.again
-        if again is None or self.done:
+        if again is None or self.ended:
             return self._encode(())
         self.again = None
         numbers = self._numbered()
@@ -193,6 +165,15 @@ class Relay(Generic[Out]):
             end = msgspec.structs.replace(end, message=f"{end.message}; a new request failed too: {error.message}")
         return self._pass((*before, end), now)
 
+    def close(self, recorded: bool | None, record_id: str | None) -> Out:
+        """The terminal event of a stream that has `ended`: whether its record was written, under which id."""
+        ended, self._terminal = self._terminal, None
+        if ended is None:
+            return self._encode(())
+        ended.report.recorded, ended.report.record_id = recorded, record_id
+        self.done = True
+        return self._encode((ended,))
+
     def lose_text(self) -> None:
         """The caller lost text that had been released: the stream cannot end whole any more."""
         self._lost_text = True
@@ -208,7 +189,7 @@ class Relay(Generic[Out]):
 
     def due(self, now: float) -> float:
         """When `tick` should be called, at the latest; then ask again."""
-        return NEVER if self.done else self._limits.due(now)
+        return NEVER if self.ended else self._limits.due(now)
 
     @property
     def report(self) -> Report | None:
@@ -237,7 +218,7 @@ class Relay(Generic[Out]):
         return self._conclude.sha256
 
     def _pass(self, events: Sequence[Upstream], now: float) -> Out:
-        if self.done or not events:
+        if self.ended or not events:
             return self._encode(())
         try:
             if self._integrity is not None:
@@ -253,7 +234,8 @@ class Relay(Generic[Out]):
             out = self._encode(self._finish(events, now))
         except Exception as error:
             out = self._encode(self._finish((own_error(error),), now))
-        self.done = self._conclude.report is not None
+        if self._conclude.report is not None:
+            self.ended, self.done = True, self._terminal is None
         return out
 
     def _finish(self, events: Sequence[Upstream], now: float) -> Sequence[Released]:
@@ -263,11 +245,15 @@ class Relay(Generic[Out]):
         if self._coalesce is not None:
             events = self._coalesce(events)
         out = self._release(events, now)
-        if out and type(last := out[-1]) is End and "timing" not in last.sections:
+        if out and type(end := out[-1]) is End and "timing" not in end.sections:
             # the guard ended the stream, and nobody before it knows yet
-            self._measure((last,), now)
-            last.sections["integrity"] = self._numbered()
-        return self._conclude.__call__(out, now)
+            self._measure((end,), now)
+            end.sections["integrity"] = self._numbered()
+        released = self._conclude.__call__(out, now)
+        if self._recorded and released and type(last := released[-1]) is Ended:
+            self._terminal = last
+            released = released[:-1]
+        return released
 
     def _ending(self, events: Sequence[Upstream], end: End) -> Sequence[Upstream]:
         if self._lost_text and end.status in WHOLE:

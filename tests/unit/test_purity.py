@@ -8,6 +8,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src" / "streamweir"
 IMPURE = (
     "client",
+    "records",
     "server",
     "cli",
     "simulator/app.py",
@@ -27,6 +28,7 @@ FORBIDDEN = {
     "os",
     "logging",
     "threading",
+    "sqlite3",
     "uuid",
     "secrets",
     "aiohttp",

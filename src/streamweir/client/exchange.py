@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from streamweir.attempt import Attempt, Framing
 from streamweir.client.opening import Opening
 from streamweir.client.origin import origin_of
 from streamweir.client.settings import UpstreamSettings
@@ -23,7 +24,7 @@ from streamweir.events import Limits, Opened, Released
 from streamweir.flows.backoff import parse_retry_after
 from streamweir.flows.handshake import Failure, deadline_error
 from streamweir.genesys.refusals import CORRELATION_ID, rate_limit, refusal
-from streamweir.relay import Attempt, Framing, Relay
+from streamweir.relay import Relay
 from streamweir.report import RateLimitReport
 from streamweir.request import Bounds, Request
 from streamweir.stages.integrity import Integrity

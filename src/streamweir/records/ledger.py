@@ -1,0 +1,129 @@
+"""What is written of streams, in transactions: opened, closed, and closed for a process that ended without a word.
+
+Times are seconds since the epoch. Each function is one transaction of the database that it is given, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from streamweir.audit.merkle import Frontier, leaf_hash
+from streamweir.records.database import Database
+
+SWEPT: Final = 200
+"""Streams of a dead process that are closed in one transaction: each may have deliveries, and readers wait for it."""
+
+
+class OpenRow(NamedTuple):
+    """A stream that is about to be asked for. `body` is what `interrupted` makes a record of."""
+
+    record_id: str
+    opened_at: float
+    body: bytes
+
+
+class Text(NamedTuple):
+    """A reply's text, where it is kept: apart from the log, which only has its HMAC under `salt`."""
+
+    subject: str | None
+    salt: bytes
+    text: str
+
+
+class Delivery(NamedTuple):
+    """What is to leave because of a record. `kind` is `webhook`, `vectors` or `anchor`; `target` names to whom."""
+
+    message_id: str
+    kind: str
+    target: str
+    subject: str | None
+    body: bytes
+
+
+class CloseRow(NamedTuple):
+    """A record: its canonical body, the nonce that its leaf is hashed with, and what goes with it."""
+
+    record_id: str
+    kind: str
+    closed_at: float
+    nonce: bytes
+    body: bytes
+    text: Text | None = None
+    deliveries: Sequence[Delivery] = ()
+
+
+def begin_run(database: Database, run: str, now: float) -> None:
+    """A process begins to write."""
+    with database.transaction(durable=False):
+        database.run("begin_run", {"run": run, "at": now})
+
+
+def write(database: Database, run: str, opens: Sequence[OpenRow], closes: Sequence[CloseRow], now: float) -> list[bool]:
+    """Streams opened and closed, in one transaction. Which of the closes were recorded: not those that had a record.
+
+    With a close in it, it outlasts a loss of power; opens alone outlast a kill.
+    """
+    with database.transaction(durable=bool(closes)):
+        if opens:
+            database.many("open_stream", [{"run": run, **row._asdict()} for row in opens])
+        return append(database, closes, now) if closes else []
+
+
+def append(database: Database, closes: Sequence[CloseRow], now: float) -> list[bool]:
+    """The closes as leaves at the end of the tree, with their texts and deliveries. Call it inside a transaction.
+
+    Which of them were recorded: not those that had a record.
+    """
+    ((size, peaks),) = database.run("tree")
+    frontier = Frontier.from_bytes(size, peaks)
+    written: list[bool] = []
+    records: list[Mapping[str, Any]] = []
+    texts: list[Mapping[str, Any]] = []
+    deliveries: list[Mapping[str, Any]] = []
+    for row in closes:
+        key = {"record_id": row.record_id}
+        if database.run("is_recorded", key):
+            written.append(False)
+            continue
+        leaf = leaf_hash(row.nonce + row.body)
+        records.append(
+            {
+                "position": frontier.size,
+                "record_id": row.record_id,
+                "kind": row.kind,
+                "closed_at": row.closed_at,
+                "leaf": leaf,
+                "nonce": row.nonce,
+                "body": row.body,
+            }
+        )
+        frontier.append(leaf)
+        if row.text is not None:
+            texts.append({**key, **row.text._asdict()})
+        deliveries += [{**key, **one._asdict(), "created_at": now, "due_at": now} for one in row.deliveries]
+        written.append(True)
+    if records:
+        database.many("forget_open", [{"record_id": record["record_id"]} for record in records])
+        database.many("append", records)
+        database.run("grow_tree", {"size": frontier.size, "frontier": frontier.to_bytes()})
+    if texts:
+        database.many("keep_text", texts)
+    if deliveries:
+        database.many("enqueue", deliveries)
+    return written
+
+
+def sweep(database: Database, run: str, made: Callable[[OpenRow], CloseRow], now: float) -> int:
+    """Close what a dead process left open: `made` makes the record of each. How many there were."""
+    swept = 0
+    while True:
+        with database.transaction(durable=True):
+            rows = [OpenRow(*row) for row in database.run("streams_of_run", {"run": run, "most": SWEPT})]
+            if not rows:
+                database.run("end_run", {"run": run})
+                return swept
+            append(database, [made(row) for row in rows], now)
+            # one that has a record already was closed by somebody else, and is not open
+            database.many("forget_open", [{"record_id": row.record_id} for row in rows])
+            swept += len(rows)

@@ -1,0 +1,43 @@
+-- name: begin_run
+INSERT INTO runs (run, began_at, seen_at) VALUES (:run, :at, :at)
+
+-- name: see_run
+UPDATE runs SET seen_at = :at WHERE run = :run
+
+-- name: end_run
+DELETE FROM runs WHERE run = :run
+
+-- name: other_runs
+SELECT run, seen_at FROM runs WHERE run <> :run
+
+-- name: open_stream
+INSERT INTO open_streams (record_id, run, opened_at, body) VALUES (:record_id, :run, :opened_at, :body)
+
+-- name: streams_of_run
+SELECT record_id, opened_at, body FROM open_streams WHERE run = :run ORDER BY opened_at, record_id LIMIT :most
+
+-- name: count_open
+SELECT count(*) FROM open_streams
+
+-- name: forget_open
+DELETE FROM open_streams WHERE record_id = :record_id
+
+-- name: is_recorded
+SELECT 1 FROM records WHERE record_id = :record_id
+
+-- name: tree
+SELECT size, frontier FROM tree WHERE one = 1
+
+-- name: grow_tree
+UPDATE tree SET size = :size, frontier = :frontier WHERE one = 1
+
+-- name: append
+INSERT INTO records (position, record_id, kind, closed_at, leaf, nonce, body)
+VALUES (:position, :record_id, :kind, :closed_at, :leaf, :nonce, :body)
+
+-- name: keep_text
+INSERT INTO texts (record_id, subject, salt, text) VALUES (:record_id, :subject, :salt, :text)
+
+-- name: enqueue
+INSERT INTO outbox (message_id, record_id, kind, target, subject, created_at, due_at, body)
+VALUES (:message_id, :record_id, :kind, :target, :subject, :created_at, :due_at, :body)

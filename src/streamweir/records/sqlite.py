@@ -1,0 +1,136 @@
+"""The records in one SQLite file (WAL): the embedded default, for one machine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from streamweir.errors import ConfigError
+from streamweir.records.database import NO_PARAMS, DatabaseError, Params, Row, migrations, statements
+
+BUSY_MS: Final = 500
+"""Milliseconds in which another process's write is waited for before it counts as a failure that is tried again."""
+
+PAGES_A_CHECKPOINT: Final = 4000
+"""Pages of 4 KiB in the write-ahead log before they are moved into the file: the commit that does it waits for it."""
+
+
+class Sqlite:
+    """A connection to the file at `path`; its schema is brought to this version. Raises ConfigError, DatabaseError."""
+
+    kind = "sqlite"
+
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
+        """`read_only`: nothing is made or changed, and several threads may share it in turn."""
+        self.path = path
+        self._statements = statements()
+        try:
+            if read_only:
+                address = f"{Path(path).absolute().as_uri()}?mode=ro"
+                self._connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+            else:
+                _private(path)
+                self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except (sqlite3.Error, OSError) as error:
+            raise _failed(error, path) from None
+        self._execute = self._connection.execute
+        self._durable: bool | None = None
+        try:
+            self._execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            if not read_only:
+                self._execute("PRAGMA journal_mode = WAL")
+                self._execute(f"PRAGMA wal_autocheckpoint = {PAGES_A_CHECKPOINT}")
+                self._migrate()
+            self._check_version()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _failed(error, path) from None
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def run(self, name: str, params: Params = NO_PARAMS, /) -> list[Row]:
+        try:
+            return self._execute(self._statements[name], params).fetchall()
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
+    def many(self, name: str, rows: Sequence[Params], /) -> None:
+        try:
+            self._connection.executemany(self._statements[name], rows)
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
+    @contextmanager
+    def transaction(self, *, durable: bool) -> Generator[None]:
+        try:
+            if durable is not self._durable:
+                self._execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def version(self) -> int:
+        """The last step of the schema that was applied."""
+        version: int = self._execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+    def _migrate(self) -> None:
+        for number, _, script in migrations(self.kind):
+            if number <= self.version:
+                continue
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                # another process may have applied it meanwhile
+                if number > self.version:
+                    for statement in _split(script):
+                        self._execute(statement)
+                    self._execute(f"PRAGMA user_version = {number}")
+                self._execute("COMMIT")
+            except BaseException:
+                self._execute("ROLLBACK")
+                raise
+
+    def _check_version(self) -> None:
+        newest = migrations(self.kind)[-1][0]
+        if self.version > newest:
+            raise ConfigError(
+                f"the records in {self.path} have schema {self.version}, and this version knows up to {newest}: "
+                "use the streamweir that wrote them, or a newer one, or give another records.url"
+            )
+        if self.version < newest:
+            raise ConfigError(f"{self.path} holds no records of this version: start what writes them once")
+
+
+def _private(path: str) -> None:
+    """Make the file so that nobody else on this machine may read it."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _split(script: str) -> list[str]:
+    """The statements of a script; none of ours has a semicolon inside, and comments are whole lines."""
+    lines = [line for line in script.splitlines() if not line.startswith("--")]
+    return [statement for part in "\n".join(lines).split(";") if (statement := part.strip())]
+
+
+def _failed(error: sqlite3.Error | OSError, path: str) -> DatabaseError:
+    if isinstance(error, OSError):
+        return DatabaseError(f"the records in {path}: {error.strerror or error}", away=True)
+    away = isinstance(error, sqlite3.OperationalError) and "no such" not in str(error)
+    return DatabaseError(f"the records in {path}: {error}", away=away)

@@ -1,0 +1,227 @@
+"""The one thread that writes: it commits whatever is queued, and tries again what the database did not take.
+
+Whoever waits is told in its own event loop, once for all that were written in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from streamweir.records import ledger
+from streamweir.records.database import Database, DatabaseError
+from streamweir.records.ledger import CloseRow, OpenRow
+
+T = TypeVar("T")
+
+log = logging.getLogger("streamweir.records")
+
+BATCH: Final = 500
+"""Streams that are opened and closed in one transaction: beyond that a row costs no less, and others wait longer."""
+
+AGAIN_AFTER: Final = 0.25
+"""Seconds before a database that was away is asked again."""
+
+KEPT: Final = 20_000
+"""Closes that wait while the database is away, some 60 MB of them; with more, those that come are lost, and counted."""
+
+SEEN_EVERY: Final = 2.0
+"""Seconds between signs of life, and looks for streams that others left open."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One row to write. `told` is called once with whether it was written, in `loop`, or in the writer's own thread."""
+
+    row: OpenRow | Callable[[], CloseRow]
+    told: Callable[[bool], None]
+    loop: asyncio.AbstractEventLoop | None
+
+
+class Writer:
+    """See the module's docstring. `connect` makes the connection, in that thread; `idle` is called there now and then.
+
+    `away` is what the database last said, where it did not do what it was asked. `lost` counts closes that were given
+    up. An opening that was not written is told so at once; a close is kept, and tried until it is written.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Database], run: str, idle: Callable[[Database, float], None] | None = None
+    ) -> None:
+        self._connect = connect
+        self._run = run
+        self._idle = idle
+        self._jobs: deque[Job] = deque()
+        self._calls: deque[tuple[Callable[[Database], Any], Future[Any]]] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="streamweir-records", daemon=True)
+        self._database: Database | None = None
+        self.away: str | None = None
+        self.lost = 0
+        self.written = 0
+
+    def start(self, database: Database) -> None:
+        """Begin, with a connection that is made already."""
+        self._database = database
+        self._thread.start()
+
+    def put(self, job: Job) -> None:
+        """Write this with the next transaction. From any thread."""
+        self._jobs.append(job)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def call(self, asked: Callable[[Database], T]) -> Future[T]:
+        """What this gives, called in the writer's thread between two transactions. It may raise DatabaseError."""
+        future: Future[T] = Future()
+        self._calls.append((asked, future))
+        self._wake.set()
+        return future
+
+    def stop(self, within: float) -> bool:
+        """Write what is queued, for at most so many seconds, and end the thread. Whether all was written."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(within)
+        return not self._thread.is_alive() and not self._jobs
+
+    @property
+    def queued(self) -> int:
+        """How many rows wait to be written."""
+        return len(self._jobs)
+
+    # -- in the thread ---------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        look_at = time.monotonic()
+        while True:
+            jobs = self._jobs
+            if not (jobs or self._calls):
+                if self._stopping:
+                    break
+                self._wake.clear()
+                if not (jobs or self._calls):
+                    self._wake.wait(max(0.0, look_at - time.monotonic()))
+            if jobs:
+                batch = [jobs.popleft() for _ in range(min(len(jobs), BATCH))]
+                if not self._write(batch) and self._stopping:
+                    break
+            if self._calls:
+                self._answer(*self._calls.popleft())
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + SEEN_EVERY
+                self._look()
+        if self._database is not None:
+            self._database.close()
+
+    def _write(self, batch: list[Job]) -> bool:
+        """Whether the database took it."""
+        opens = [job for job in batch if isinstance(job.row, OpenRow)]
+        closes = [job for job in batch if not isinstance(job.row, OpenRow)]
+        try:
+            rows = [_made(job) for job in closes]
+            database = self._database or self._connected()
+            opened = [job.row for job in opens if isinstance(job.row, OpenRow)]
+            recorded = ledger.write(database, self._run, opened, rows, time.time())
+        except DatabaseError as error:
+            if not error.away:
+                return self._refused(batch, error)
+            self._failed(error)
+            self._tell([(job, False) for job in opens])
+            # what is behind them waits for them
+            self._jobs.extendleft(reversed(closes))
+            while len(self._jobs) > KEPT:
+                self.lost += 1
+                self._tell([(self._jobs.pop(), False)])
+            if not self._stopping:
+                time.sleep(AGAIN_AFTER)
+            return False
+        if self.away is not None:
+            log.warning("the records are written again")
+            self.away = None
+        self.written += len(batch)
+        self._tell([*((job, True) for job in opens), *zip(closes, recorded, strict=True)])
+        return True
+
+    def _refused(self, batch: list[Job], error: DatabaseError) -> bool:
+        """The database can be reached, and says no: whatever it does not take must not keep the others out."""
+        if len(batch) > 1:
+            for job in batch:
+                self._write([job])
+            return True
+        log.error("a record cannot be written, and is lost: %s", error.message)
+        self.lost += 1
+        self._tell([(batch[0], False)])
+        return True
+
+    def _answer(self, asked: Callable[[Database], Any], future: Future[Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            answer = asked(self._database or self._connected())
+        except DatabaseError as error:
+            if error.away:
+                self._failed(error)
+            future.set_exception(error)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
+
+    def _connected(self) -> Database:
+        self._database = self._connect()
+        return self._database
+
+    def _failed(self, error: DatabaseError) -> None:
+        if self.away is None:
+            log.error("%s; it is tried again", error.message)
+        self.away = error.message
+        if self._database is not None:
+            # whatever state the connection is in: the next one is a new one
+            self._database.close()
+            self._database = None
+
+    def _look(self) -> None:
+        if self._idle is None:
+            return
+        try:
+            self._idle(self._database or self._connected(), time.time())
+        except DatabaseError as error:
+            self._failed(error)
+
+    @staticmethod
+    def _tell(told: list[tuple[Job, bool]]) -> None:
+        loops: dict[asyncio.AbstractEventLoop | None, list[tuple[Job, bool]]] = {}
+        for job, written in told:
+            loops.setdefault(job.loop, []).append((job, written))
+        for loop, jobs in loops.items():
+            if loop is None:
+                _say(jobs)
+            elif not loop.is_closed():
+                try:
+                    loop.call_soon_threadsafe(_say, jobs)
+                except RuntimeError:
+                    # it was closed meanwhile: nobody waits there any more
+                    continue
+
+
+def _made(job: Job) -> CloseRow:
+    if isinstance(job.row, OpenRow):
+        raise TypeError("an opening among the closes")
+    # made once, here and not in the loop: a record that is tried again keeps its nonce
+    row = job.row()
+    job.row = lambda: row
+    return row
+
+
+def _say(jobs: list[tuple[Job, bool]]) -> None:
+    for job, written in jobs:
+        job.told(written)
