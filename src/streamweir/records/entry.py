@@ -22,7 +22,6 @@ Loop = asyncio.AbstractEventLoop | None
 """Where somebody is told that a row was written; None: in the writer's own thread."""
 
 
-
 class Asker(NamedTuple):
     """Who asked for a stream: the key's name, the client's address as configured, the route. In the library none."""
 
