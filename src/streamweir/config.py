@@ -27,7 +27,9 @@ from streamweir.tables import (
     RecordsTable,
     ServerTable,
     UpstreamTable,
+    VectorsTable,
 )
+from streamweir.vector_checks import check_vectors
 
 FILE = "streamweir.toml"
 LIMITS = ("connect", "first_token_timeout", "idle_timeout", "inactivity_timeout", "deadline")
@@ -54,7 +56,7 @@ MAX_RATE = 100_000
 
 WINDOWS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-RESERVED = ("webhooks", "vectors")
+RESERVED = ("webhooks",)
 """Sections that the interface names and this version does not have yet."""
 
 
@@ -111,6 +113,8 @@ def _check_stores(config: Config, where: str) -> None:
         )
     if config.live.limit < MIN_LOGS:
         raise ConfigError(f"{where}: live.limit is {config.live.limit}: give bytes, at least {MIN_LOGS}")
+    if config.vectors is not None:
+        check_vectors(config, seconds(config.vectors.timeout, f"{where}: vectors.timeout"), f"{where}: vectors")
 
 
 def _check_guard(name: str, guard: GuardTable, where: str) -> None:
@@ -266,8 +270,8 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
 TABLES: dict[str, type[msgspec.Struct]] = {"upstreams": UpstreamTable, "profiles": ProfileTable, "guards": GuardTable}
 """Sections that hold tables by name."""
 
-SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "records": RecordsTable}
-"""Sections that are one table."""
+SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "vectors": VectorsTable}
+"""Sections that are one table; `records` is the other one."""
 
 
 def _named(tree: Mapping[str, Any]) -> str | None:

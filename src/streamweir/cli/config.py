@@ -130,7 +130,7 @@ def rows(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         if isinstance(value, Mapping):
             for name, table in value.items():  # pyright: ignore[reportUnknownVariableType]
                 yield from _table((field, str(name)), table)  # pyright: ignore[reportUnknownArgumentType]
-        else:
+        elif value is not None:
             yield from _table((field,), value)
 
 
