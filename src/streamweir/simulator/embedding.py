@@ -1,7 +1,7 @@
 """`POST /v1/embeddings` of the simulator: texts hashed into vectors, so that those with words in common are near. Pure.
 
 Each word, and each run of three characters in it, adds to one place of the vector with a sign, both from its hash
-(feature hashing); the vector then has length 1. The same text gives the same vector, in every process.
+(feature hashing), once a text; the vector then has length 1. The same text gives the same vector, in every process.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ MAX_INPUTS: Final = 2048
 GRAM: Final = 3
 """Characters that count together, so that "refund" and "refunds" are near."""
 
-WORD_WEIGHT: Final = 2.0
-"""A word in common says more than some letters in common."""
+TELLING: Final = 8
+"""Characters of a word beyond which it counts for no more: short words are in every text, and say little."""
 
 WORD: Final = re.compile(r"\w+")
 
@@ -81,11 +81,16 @@ def embedded(text: str, size: int) -> array[float]:
 
 
 def _features(text: str) -> Iterator[tuple[str, float]]:
+    seen: set[str] = set()
     for word in WORD.findall(text.lower()):
-        yield word, WORD_WEIGHT
+        if word in seen:
+            continue
+        seen.add(word)
+        weight = min(len(word), TELLING) / TELLING
+        yield word, 2 * weight * weight
         edged = f"<{word}>"
         for at in range(len(edged) - GRAM + 1):
-            yield edged[at : at + GRAM], 1.0
+            yield edged[at : at + GRAM], weight * weight
 
 
 def _base64(vector: array[float]) -> str:
