@@ -38,6 +38,9 @@ MIN_HEARTBEAT = 0.1
 MIN_LOGS = 1024 * 1024
 """Bytes. With less, a few long replies could not be resumed."""
 
+MIN_RETENTION = 60.0
+"""Seconds. Shorter, a record could be gone before anybody could ask for it."""
+
 GUARD_MODES = ("redact", "block", "observe", "off")
 """Guards that need no table: the default recognisers in that mode, or none."""
 
@@ -97,10 +100,22 @@ def load_text(text: str, where: str = FILE) -> Config:
     for name, guard in config.guards.items():
         _check_guard(name, guard, f"{where}: guards.{name}")
     _check_server(config, f"{where}: server")
+    _check_stores(config, where)
+    return config
+
+
+def _check_stores(config: Config, where: str) -> None:
+    if seconds(config.records.retention, f"{where}: records.retention") < MIN_RETENTION:
+        raise ConfigError(
+            f"{where}: records.retention is {config.records.retention!r}: give at least {MIN_RETENTION:g} s; "
+            'url = "off" keeps nothing at all'
+        )
     if config.live.limit < MIN_LOGS:
         raise ConfigError(f"{where}: live.limit is {config.live.limit}: give bytes, at least {MIN_LOGS}")
-    _check_webhooks(config, f"{where}: webhooks")
-    return config
+    if config.webhooks:
+        from streamweir.records.webhook_config import check_webhooks
+
+        check_webhooks(config.webhooks, f"{where}: webhooks")
 
 
 def _check_guard(name: str, guard: GuardTable, where: str) -> None:
@@ -112,13 +127,6 @@ def _check_guard(name: str, guard: GuardTable, where: str) -> None:
             f'{where}.restore puts back what input = "mask" took out, and input is {guard.input!r}: '
             'set input = "mask", or leave restore out'
         )
-
-
-def _check_webhooks(config: Config, where: str) -> None:
-    if config.webhooks:
-        from streamweir.records.webhook_config import check_webhooks
-
-        check_webhooks(config.webhooks, where)
 
 
 def _check_server(config: Config, where: str) -> None:
@@ -251,11 +259,9 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
                 if isinstance(entry, dict):
                     _known_keys(cast("dict[str, Any]", entry), table, where, f"{key}.{name}.")
         elif isinstance(value, dict) and not path:
-            inner = SECTIONS.get(key, RecordsTable)
-            _known_keys(cast("dict[str, Any]", value), inner, where, f"{key}.")
+            _known_keys(cast("dict[str, Any]", value), SECTIONS.get(key, RecordsTable), where, f"{key}.")
         elif key in LISTS and isinstance(value, list):
-            entries: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            for number, entry in enumerate(entries):
+            for number, entry in enumerate(value):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
                 if isinstance(entry, dict):
                     _known_keys(cast("dict[str, Any]", entry), LISTS[key], where, f"{path}{key}[{number}].")
 
@@ -264,7 +270,6 @@ TABLES: dict[str, type[msgspec.Struct]] = {"upstreams": UpstreamTable, "profiles
 """Sections that hold tables by name."""
 
 LISTS: dict[str, type[msgspec.Struct]] = {"keys": KeyTable, "webhooks": WebhookTable}
-"""Arrays of tables."""
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "records": RecordsTable}
 """Sections that are one table."""

@@ -100,14 +100,18 @@ def drop(path: str | None, as_json: bool, everything: bool, **choice: Any) -> No
 
 @contextmanager
 def _store(path: str | None, *, read_only: bool = False) -> Generator[Database]:
+    from streamweir.records.configured import BESIDE, OFF
     from streamweir.records.database import DatabaseError
     from streamweir.records.opening import open_database
 
     config = find_config(path, os.environ)
     if config is None:
         raise ConfigError(f"no configuration: make {FILE}, or give --config FILE")
+    url = config.records.url or BESIDE
+    if url == OFF:
+        raise ConfigError('records.url is "off": there is no store, and so nothing to deliver')
     try:
-        database = open_database(config.records.url, read_only=read_only)
+        database = open_database(url, read_only=read_only)
         try:
             yield database
         finally:
