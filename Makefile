@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 SHELL := /bin/bash
 # where npm came with its own Node, Debian's packages would be in its way
-PACKAGES = chromium nginx-light strace valgrind $(shell command -v npm >/dev/null || echo nodejs npm) \
+PACKAGES = chromium nginx-light postgresql strace valgrind $(shell command -v npm >/dev/null || echo nodejs npm) \
   $(shell command -v gcc >/dev/null || echo gcc libc6-dev)
 
 # a locked set of requirements in an environment of its own
@@ -109,13 +109,13 @@ deps:
 	  $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $(PACKAGES)
 	npm ci --no-audit --no-fund
 	for set in node20 node22; do npm ci --no-audit --no-fund --prefix tests/stock_clients/$$set || exit 1; done
-	for set in clients litellm; do $(call venv,$$set) || exit 1; done
+	for set in clients litellm postgres; do $(call venv,$$set) || exit 1; done
 
 # one resolution for all Python versions and platforms; files name no index
 lock:
-	@for set in build base dev clients litellm; do \
+	@for set in build base dev clients litellm postgres; do \
 	  case $$set in \
-	    build|clients|litellm) source=requirements/$$set.in; extra= ;; \
+	    build|clients|litellm|postgres) source=requirements/$$set.in; extra= ;; \
 	    base) source=pyproject.toml; extra= ;; \
 	    dev) source=pyproject.toml; extra="--group dev" ;; \
 	  esac; \

@@ -189,6 +189,22 @@ class VectorsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     proxy: str | None = None
 
 
+class WebhookTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of `webhooks`: an endpoint, the secrets that sign for it, and what it wants to hear of.
+
+    `name` is the URL's host where it is not given; `events` are all ends of streams. Secrets are `whsec_…`.
+    """
+
+    url: str
+    name: str | None = None
+    secret_env: str | list[str] | None = None
+    secret_file: str | None = None
+    events: list[str] | None = None
+    timeout: Duration = 3.0
+    allow_loopback: bool = False
+    text: bool = False
+
+
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A whole `streamweir.toml`."""
 
@@ -199,3 +215,4 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     live: LiveTable = msgspec.field(default_factory=LiveTable)
     records: RecordsTable = msgspec.field(default_factory=RecordsTable)
     vectors: VectorsTable | None = None
+    webhooks: list[WebhookTable] = []

@@ -8,19 +8,24 @@ from streamweir.errors import ConfigError
 from streamweir.records.database import Database
 from streamweir.records.sqlite import Sqlite
 
-SQLITE: Final = "sqlite:///"
+KNOWN: Final = "sqlite:///records.db (beside the process), sqlite:////var/lib/streamweir/records.db, postgresql://…"
 
 
 def open_database(url: str, *, read_only: bool = False) -> Database:
-    """A connection to the store that `records.url` names. Raises ConfigError, DatabaseError.
-
-    `sqlite:///name.db` is a file in the working directory, `sqlite:////var/lib/name.db` one anywhere.
-    """
-    if url == "off":
-        raise ConfigError('records.url is "off": there is no store; give one, such as "sqlite:///streamweir.db"')
-    if url.startswith(SQLITE) and len(url) > len(SQLITE):
-        return Sqlite(url.removeprefix(SQLITE), read_only=read_only)
-    # what else the URL holds may be a password
-    raise ConfigError(
-        f'records.url is no store ({url.partition(":")[0]}:…): give one such as "sqlite:///streamweir.db"'
-    )
+    """A connection, for one thread. Raises ConfigError for a URL that names none, and DatabaseError."""
+    scheme, colon, rest = url.partition("://")
+    if colon and scheme == "sqlite":
+        path = rest.removeprefix("/")
+        if path == rest or path in ("", ":memory:"):
+            raise ConfigError(f"records.url names no file: it is one of {KNOWN}")
+        return Sqlite(path, read_only=read_only)
+    if colon and scheme in ("postgresql", "postgres"):
+        try:
+            from streamweir.records.postgres import Postgres
+        except ImportError as error:
+            raise ConfigError(
+                f"records.url names PostgreSQL, and psycopg does not load ({error}): pip install 'streamweir[postgres]'"
+            ) from None
+        return Postgres(url, read_only=read_only)
+    # not the URL itself: there may be a password in it
+    raise ConfigError(f"records.url is of no database that is known: it is one of {KNOWN}")

@@ -26,8 +26,6 @@ from streamweir.stages.report import rfc3339
 
 KIND: Final = "webhook"
 
-CHECKPOINT: Final = "checkpoint.signed"
-
 READ: Final = 16 * 1024
 """Bytes of an answer's body that are read, so that the connection can be used again; nothing looks at them."""
 

@@ -9,10 +9,10 @@ UPDATE outbox SET state = 'due', leased_by = NULL, leased_until = NULL
 WHERE kind = :kind AND target = :target AND state = 'leased' AND leased_until <= :now
 
 -- name: lease_due
--- what is due is asked again outside: who waited for another's lease must not take the same rows
+-- what is due is asked again outside: who waited for the lease of another must not take the same rows
 UPDATE outbox SET state = 'leased', leased_by = :lease, leased_until = :until, attempts = attempts + 1
-WHERE kind = :kind AND target = :target AND state = 'due' AND due_at <= :now AND message_id IN (
-  SELECT message_id FROM outbox WHERE kind = :kind AND target = :target AND state = 'due' AND due_at <= :now
+WHERE kind = :kind AND target = :target AND state = 'due' AND due_at <= :now AND message_id IN
+  (SELECT message_id FROM outbox WHERE kind = :kind AND target = :target AND state = 'due' AND due_at <= :now
   ORDER BY due_at, message_id LIMIT :most)
 
 -- name: leased_now
@@ -42,8 +42,8 @@ UPDATE outbox SET state = 'dead', error = :reason WHERE kind = :kind AND target 
 SELECT kind, target, disabled_at, reason FROM disabled_targets ORDER BY kind, target
 
 -- name: enable_targets
-DELETE FROM disabled_targets WHERE EXISTS (
-  SELECT 1 FROM outbox WHERE outbox.kind = disabled_targets.kind AND outbox.target = disabled_targets.target
+DELETE FROM disabled_targets WHERE EXISTS
+  (SELECT 1 FROM outbox WHERE outbox.kind = disabled_targets.kind AND outbox.target = disabled_targets.target
   AND state <> 'leased' AND (:kind = '' OR outbox.kind = :kind) AND (:target = '' OR outbox.target = :target)
   AND (:state = '' OR state = :state) AND (:id = '' OR message_id = :id OR record_id = :id))
 
