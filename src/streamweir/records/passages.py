@@ -70,7 +70,6 @@ def prepare(database: Database, dimension: int) -> None:
             away=False,
         )
     try:
-        database.run("make_vector_type")
         database.run("tell_dimension", {"dimension": str(dimension)})
         database.run("make_passages")
     except DatabaseError as error:

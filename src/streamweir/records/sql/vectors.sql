@@ -77,9 +77,6 @@ SELECT to_regclass('streamweir.passages') IS NOT NULL
 -- name: passages_dimension
 SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass('streamweir.passages') AND attname = 'vector'
 
--- name: make_vector_type
-CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public
-
 -- name: tell_dimension
 SELECT set_config('streamweir.dimension', :dimension, false)
 
@@ -93,7 +90,9 @@ DO $$
 DECLARE
   dimension INTEGER = CAST(current_setting('streamweir.dimension') AS INTEGER);
 BEGIN
+  -- neither the extension nor the table may be made twice at a time, IF NOT EXISTS or not
   PERFORM pg_advisory_xact_lock(hashtext('streamweir.passages'));
+  EXECUTE 'CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public';
   EXECUTE 'CREATE TABLE IF NOT EXISTS streamweir.passages ('
     || 'passage BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, collection TEXT COLLATE "C" NOT NULL, '
     || 'tenant TEXT COLLATE "C" NOT NULL, request_id TEXT COLLATE "C" NOT NULL, chunk INTEGER NOT NULL, '
