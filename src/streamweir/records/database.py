@@ -45,8 +45,8 @@ class Database(Protocol):
         """A named statement, and the rows that it gives. Bytes come and go as bytes, times as seconds (float)."""
         ...
 
-    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
-        """A named statement for each of these, and the rows that each gives."""
+    def among(self, name: str, values: Sequence[str], /) -> list[Row]:
+        """A named statement that ends with `IN :values`, and the rows that it gives for all of these, in any order."""
         ...
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:

@@ -60,7 +60,7 @@ class Records:
         subject = metadata.get("subject", conversation_id)
         if subject is not None:
             subject = str(subject)[:MAX_SUBJECT]
-        return Entry(self.settings, self.writer, asker, os.urandom(16).hex(), subject)
+        return Entry(self.settings, self.writer, asker, new_id(time.time()), subject)
 
     @property
     def refusing(self) -> bool:
@@ -87,6 +87,11 @@ class Records:
 
     def _row_of_dead(self, now: float, row: ledger.OpenRow) -> ledger.CloseRow:
         return row_of_dead(self.settings, row, now)
+
+
+def new_id(now: float) -> str:
+    """A record's id: the milliseconds of its time, and random digits. What comes later stands later in an index."""
+    return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
 
 
 @contextmanager
