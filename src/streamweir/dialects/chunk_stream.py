@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from streamweir.dialects.chunks import NONE, Choice, carry, decode_chunk, lacking, set_aside, take_content
 from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
+from streamweir.dialects.receipts import Receipts, take_ours
 from streamweir.dialects.usage import count, usage_object, usage_update
 from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
 from streamweir.wire.frames import Event, Frame, Malformed
@@ -27,7 +28,7 @@ MAX_REASON = 100
 class ChunkDecoder:
     """SSE frames to upstream events. Never raises; the last event is an End, and nothing follows it."""
 
-    __slots__ = ("_ended", "_finish_ends", "_numbered", "_skip", "_stop", "_strict", "_usage")
+    __slots__ = ("_ended", "_finish_ends", "_numbered", "_receipts", "_skip", "_stop", "_strict", "_usage")
 
     def __init__(self, options: DecodeOptions, *, numbered: bool) -> None:
         self._strict = options.schema == "strict"
@@ -36,6 +37,7 @@ class ChunkDecoder:
         self._numbered = numbered
         self._stop: dict[int, str] = {}
         self._usage: UsageUpdate | None = None
+        self._receipts: Receipts | None = None
         self._ended = False
 
     def __call__(self, frames: Sequence[Frame]) -> list[Upstream]:
@@ -77,6 +79,9 @@ class ChunkDecoder:
             chunk, asides = decode_chunk(data), NONE
         except msgspec.ValidationError:
             chunk, asides = set_aside(data)
+            ours, asides = take_ours(asides)
+            if "receipt" in ours and not self._numbered:
+                self._receipt(ours["receipt"], events)
         if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
             asides = carry(chunk, asides)
         if chunk.error is not None or (chunk.type is not None and chunk.type == "error"):
@@ -119,6 +124,14 @@ class ChunkDecoder:
             if number in self._stop or len(self._stop) < MAX_CHOICES:
                 self._stop[number] = reason[:MAX_REASON]
 
+    def _receipt(self, said: Any, events: list[Upstream]) -> None:
+        if self._receipts is not None:
+            self._receipts.take(said)
+        elif said is None:
+            self._receipts = Receipts(events)
+            # a question at every read would cost those that announce none, and they are nearly all
+            self.__class__ = ReceiptDecoder
+
     def _count(self, usage: dict[str, Any], events: list[Upstream]) -> None:
         update = usage_update(usage)
         if update != self._usage:
@@ -127,7 +140,20 @@ class ChunkDecoder:
 
     def _end(self, events: list[Upstream], end: End) -> None:
         self._ended = True
-        events.append(end)
+        events.append(end if self._receipts is None else self._receipts.checked(end, events))
+
+
+class ReceiptDecoder(ChunkDecoder):
+    """What a decoder is from the chunk on that announced a receipt."""
+
+    __slots__ = ()
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Upstream]:
+        """The events in `frames`."""
+        events = super().__call__(frames)
+        if self._receipts is not None:
+            self._receipts.read(events)
+        return events
 
 
 class ChunkEncoder:
