@@ -28,13 +28,15 @@ MAX_REASON = 100
 class ChunkDecoder:
     """SSE frames to upstream events. Never raises; the last event is an End, and nothing follows it."""
 
-    __slots__ = ("_ended", "_finish_ends", "_numbered", "_receipts", "_skip", "_stop", "_strict", "_usage")
+    __slots__ = ("_checks", "_ended", "_finish_ends", "_numbered", "_receipts", "_skip", "_stop", "_strict", "_usage")
 
     def __init__(self, options: DecodeOptions, *, numbered: bool) -> None:
         self._strict = options.schema == "strict"
         self._skip = options.malformed == "skip"
         self._finish_ends = options.end_marker == "finish_reason"
         self._numbered = numbered
+        # no proxy of ours numbers its chunks
+        self._checks = options.receipts and not numbered
         self._stop: dict[int, str] = {}
         self._usage: UsageUpdate | None = None
         self._receipts: Receipts | None = None
@@ -80,7 +82,7 @@ class ChunkDecoder:
         except msgspec.ValidationError:
             chunk, asides = set_aside(data)
             ours, asides = take_ours(asides)
-            if "receipt" in ours and not self._numbered:
+            if "receipt" in ours and self._checks:
                 self._receipt(ours["receipt"], events)
         if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
             asides = carry(chunk, asides)

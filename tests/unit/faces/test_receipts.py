@@ -83,16 +83,14 @@ def test_what_came_as_it_was_sent_is_verified(size: int, usage: bool) -> None:
 @pytest.mark.parametrize("size", [0, 1, 7, 100])
 def test_a_change_of_any_character_is_seen(size: int) -> None:
     data = sent()
-    for piece in TEXT:
-        inside = json.dumps(piece, ensure_ascii=False)[1:-1].encode()
-        assert data.count(inside) == 1
-        report = read(data.replace(inside, inside.swapcase() if inside.swapcase() != inside else b"x"), size)
-        if piece != TEXT[2]:
-            assert judged(report) == CHANGED
+    for piece in (piece.encode() for piece in TEXT):
+        assert data.count(piece) == 1
+        assert judged(read(data.replace(piece, b"x" + piece[1:] if piece[0] < 128 else b"x"), size)) == CHANGED
     report = read(data.replace("😊".encode(), "😀".encode()), size)
     assert judged(report) == CHANGED
     assert not report.complete
-    assert report.error is not None and report.error.type == "StreamIntegrityError"
+    assert report.error is not None
+    assert report.error.type == "StreamIntegrityError"
     # the text is kept: nobody knows which character it was
     assert report.text == "".join(TEXT).replace("😊", "😀")
 
