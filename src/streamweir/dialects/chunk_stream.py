@@ -28,7 +28,10 @@ MAX_REASON = 100
 class ChunkDecoder:
     """SSE frames to upstream events. Never raises; the last event is an End, and nothing follows it."""
 
-    __slots__ = ("_checks", "_ended", "_finish_ends", "_numbered", "_receipts", "_skip", "_stop", "_strict", "_usage")
+    __slots__ = (
+        "_checks", "_ended", "_finish_ends", "_numbered", "_receipts", "_skip", "_stop", "_strict", "_usage",
+        "_watching",
+    )  # fmt: skip
 
     def __init__(self, options: DecodeOptions, *, numbered: bool) -> None:
         self._strict = options.schema == "strict"
@@ -41,13 +44,18 @@ class ChunkDecoder:
         self._usage: UsageUpdate | None = None
         self._receipts: Receipts | None = None
         self._ended = False
+        # one question for both: nearly every frame has nothing to do with either
+        self._watching = False
 
     def __call__(self, frames: Sequence[Frame]) -> list[Upstream]:
         """The events in `frames`."""
         events: list[Upstream] = []
         for frame in frames:
-            if self._ended:
-                break
+            if self._watching:
+                if self._receipts is not None:
+                    self._receipts.read(events)
+                if self._ended:
+                    break
             if type(frame) is Event and frame.event != "error":
                 try:
                     self._chunk(frame.data, events)
@@ -131,8 +139,7 @@ class ChunkDecoder:
             self._receipts.take(said)
         elif said is None:
             self._receipts = Receipts(events)
-            # a question at every read would cost those that announce none, and they are nearly all
-            self.__class__ = ReceiptDecoder
+            self._watching = True
 
     def _count(self, usage: dict[str, Any], events: list[Upstream]) -> None:
         update = usage_update(usage)
@@ -141,21 +148,8 @@ class ChunkDecoder:
             events.append(update)
 
     def _end(self, events: list[Upstream], end: End) -> None:
-        self._ended = True
+        self._ended = self._watching = True
         events.append(end if self._receipts is None else self._receipts.checked(end, events))
-
-
-class ReceiptDecoder(ChunkDecoder):
-    """What a decoder is from the chunk on that announced a receipt."""
-
-    __slots__ = ()
-
-    def __call__(self, frames: Sequence[Frame]) -> list[Upstream]:
-        """The events in `frames`."""
-        events = super().__call__(frames)
-        if self._receipts is not None:
-            self._receipts.read(events)
-        return events
 
 
 class ChunkEncoder:

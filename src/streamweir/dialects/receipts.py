@@ -60,7 +60,9 @@ class Receipts:
             self._record_id = named if isinstance(named, str) and RECORD_ID.fullmatch(named) else None
 
     def read(self, events: Sequence[Upstream]) -> None:
-        """The events of another read."""
+        """The events of a read, to which more may still come; each read is hashed when the next one is there."""
+        if events is self._unread:
+            return
         text = [e.text for e in self._unread if type(e) is Delta and not e.choice and e.channel == "content"]
         self._hash.update("".join(text).encode("utf-8", "replace"))
         self._unread = events
@@ -70,8 +72,7 @@ class Receipts:
 
         A whole reply that differs from its receipt has failed.
         """
-        if events is not self._unread:
-            self.read(events)
+        self.read(events)
         self.read(())
         if self._said is None:
             return end
