@@ -164,6 +164,26 @@ def test_one_that_was_not_announced_is_not_judged() -> None:
     assert judged(read(sent().replace(b',"streamweir":{"receipt":null}', b""))) == ("completed", None, None)
 
 
+def test_a_receipt_in_place_of_the_announcement_is_none() -> None:
+    said = (
+        b'"streamweir":{"receipt":{"sha256":"%b","record_id":null}}'
+        % sha256("".join(TEXT).encode()).hexdigest().encode()
+    )
+    assert judged(read(sent().replace(b'"streamweir":{"receipt":null}', said))) == ("completed", None, None)
+
+
+def test_a_chunk_of_counts_may_hold_it() -> None:
+    """As where an upstream gave no finish reason; and it is no unknown key."""
+    data = sent([Delta("a"), UsageUpdate(1, 2, 3), End("completed")])
+    frames = data.split(b"\n\n")
+    finish = next(at for at, frame in enumerate(frames) if b"sha256" in frame)
+    ours = frames.pop(finish)[:-1].partition(b',"streamweir"')
+    frames[finish] = frames[finish][:-1] + ours[1] + ours[2] + b"}"
+    report = read(b"\n\n".join(frames))
+    assert (*judged(report), report.diagnostics) == (*WHOLE, 0)
+    assert report.usage.completion_tokens == 2
+
+
 @pytest.mark.parametrize("named", ["x y", "a" * 101, "", "ü", "call 555-123-4567"])
 def test_what_is_no_id_is_not_taken_for_one(named: str) -> None:
     report = read(sent(record=named))
