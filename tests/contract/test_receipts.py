@@ -1,6 +1,7 @@
 """Receipts over real sockets: both clients behind a proxy, behind two of them, and behind one who changes what it says."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,8 @@ from streamweir.errors import StreamError, StreamIntegrityError
 from streamweir.events import Ended, Text
 from streamweir.report import Report
 from streamweir.server.life import Server
+from streamweir.server.log import told as log
+from streamweir.server.shared import Asked
 from streamweir.simulator.app import RunningSimulator
 from streamweir.simulator.replies import SCRIPTS
 from streamweir.stages.report import Conclude
@@ -152,8 +155,8 @@ def receipt_of(message: dict[str, Any]) -> tuple[str, str] | None:
 
 
 @KINDS
-async def test_a_proxy_behind_a_proxy(proxy: Server, kind: str) -> None:
-    """Each one checks what it gets, and answers for what it sends."""
+async def test_a_proxy_behind_a_proxy(proxy: Server, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each one checks what it gets, answers for what it sends, and tells its operator."""
     told = Told()
     async with Changer(proxy.port, "thank", "Thank") as between:
         text = f'[upstreams.u]\ndialect = "openai"\nbase_url = "{proxy.url}/v1"\napi_key = "k"\n'
@@ -171,6 +174,9 @@ async def test_a_proxy_behind_a_proxy(proxy: Server, kind: str) -> None:
     assert (theirs.status, theirs.receipt_verified, theirs.error and theirs.error.code) == (
         "failed", False, "receipt_mismatch",
     )  # fmt: skip
+    log(theirs, Asked("/", "/", "127.0.0.1", None))
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (line["level"], line["report"]["receipt_verified"]) == ("error", False)
     # what left the outer proxy came as it left; that it is no whole reply it says itself
     assert (bad.status, bad.receipt_verified, bad.upstream_record_id) == ("failed", True, "rec-worse")
     assert error is not None

@@ -95,6 +95,20 @@ def test_a_change_of_any_character_is_seen(size: int) -> None:
     assert report.text == "".join(TEXT).replace("😊", "😀")
 
 
+def test_no_byte_can_be_changed_and_the_text_with_it() -> None:
+    """Wherever it stands: a reply that is still whole has the text that was sent."""
+    data = sent()
+    ends: dict[tuple[Any, ...], int] = {}
+    for at in range(len(data)):
+        for other in (data[at] ^ 1, 0x20, 0x22):
+            report = read(data[:at] + bytes((other,)) + data[at + 1 :])
+            assert not report.complete or report.text == "".join(TEXT), (at, other)
+            ends[judged(report)] = ends.get(judged(report), 0) + 1
+    assert ends[CHANGED] > 100
+    assert ends[WHOLE] > 100
+    assert ends["completed", None, None] > 100
+
+
 def test_a_piece_that_is_lost_added_or_elsewhere_is_seen() -> None:
     frames = [b"%b\n\n" % frame for frame in sent().split(b"\n\n")[:-1]]
     texts = range(1, 1 + len(TEXT))
