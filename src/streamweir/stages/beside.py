@@ -80,7 +80,7 @@ class Beside:
         if self._open:
             return end
         receipt: Receipt | None = end.sections.get("receipt")
-        if receipt is not None and receipt.record_id is not None and not self._clean(receipt.record_id):
+        if receipt is not None and receipt.record_id is not None and redact(self._guard, receipt.record_id)[1]:
             end.sections["receipt"] = Receipt(receipt.verified)
         return msgspec.structs.replace(
             end,

@@ -208,6 +208,8 @@ def test_an_id_that_holds_somebodys_number_does_not_pass_a_guard() -> None:
     data = sent(record="4111-1111-1111-1111")
     assert read(data).upstream_record_id == "4111-1111-1111-1111"
     assert read(data, one=guarded()).upstream_record_id is None
+    named = "cd613e30-d8f1-4adf-91b7-584a2265b1f5"
+    assert read(sent(record=named), one=guarded()).upstream_record_id == named
 
 
 def test_only_the_first_choice_counts() -> None:
