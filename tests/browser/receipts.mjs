@@ -16,21 +16,15 @@ async function told(reply) {
   return { code, text: reply.partial, verified: report?.receipt_verified, record: report?.record_id, reconnects: reply.reconnects };
 }
 
-/** Leave a reply after its third event, and go on with what was kept of it. */
+/** Leave a reply behind its first event, and go on with what was kept of it, though all of it may have come meanwhile. */
 async function resumed(profile) {
   const first = streamReply(ask(profile), { url });
-  let kept = null;
-  let text = "";
-  for await (const event of first) {
-    if (event.type !== "token") return told(first);
-    text += event.content;
-    if (event.seq < 2) continue;
-    kept = first.resumable;
-    const rest = await told(resumeReply(kept, { after: kept.after, text }));
-    const blind = await told(resumeReply(kept, { after: kept.after }));
-    first.cancel();
-    return { ...rest, blind: blind.verified };
-  }
+  const { value } = await first[Symbol.asyncIterator]().next();
+  const kept = { ...first.kept, after: value.seq };
+  const rest = await told(resumeReply(kept, { after: kept.after, text: value.content }));
+  const blind = await told(resumeReply(kept, { after: kept.after }));
+  first.cancel();
+  return { ...rest, blind: blind.verified };
 }
 
 const seen = {};
