@@ -63,6 +63,7 @@ class Writer:
         self._calls: deque[tuple[Callable[[Database], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
         self._stopping = False
+        self._stop_by = 0.0
         self._thread = threading.Thread(target=self._work, name="streamweir-records", daemon=True)
         self._database: Database | None = None
         self.away: str | None = None
@@ -89,6 +90,7 @@ class Writer:
 
     def stop(self, within: float) -> bool:
         """Write what is queued, for at most so many seconds, and end the thread. Whether all was written."""
+        self._stop_by = time.monotonic() + within
         self._stopping = True
         self._wake.set()
         self._thread.join(within)
@@ -113,7 +115,7 @@ class Writer:
                     self._wake.wait(max(0.0, look_at - time.monotonic()))
             if jobs:
                 batch = [jobs.popleft() for _ in range(min(len(jobs), BATCH))]
-                if not self._write(batch) and self._stopping:
+                if not self._write(batch) and self._stopping and time.monotonic() >= self._stop_by:
                     break
             if self._calls:
                 self._answer(*self._calls.popleft())
@@ -144,8 +146,7 @@ class Writer:
             while len(self._jobs) > KEPT:
                 self.lost += 1
                 self._tell([(self._jobs.pop(), False)])
-            if not self._stopping:
-                time.sleep(AGAIN_AFTER)
+            time.sleep(AGAIN_AFTER)
             return False
         self._back()
         self.written += len(batch)

@@ -189,7 +189,9 @@ class TestSessions:
         later(first)
         assert dead_within(alive, first) == ["killed"]
         database = store.open()
+        ((now, _),) = database.run("session_clock")
         assert alive.dead(database, time.time()) == []
+        assert alive._judges_from >= now + LEASE  # type: ignore[attr-defined]
         alive._judges_from -= LEASE  # type: ignore[attr-defined]
         assert alive.dead(database, time.time()) == ["killed"]
 
