@@ -53,12 +53,6 @@ class CloseRow(NamedTuple):
     deliveries: Sequence[Delivery] = ()
 
 
-def begin_run(database: Database, run: str, now: float) -> None:
-    """A process begins to write."""
-    with database.transaction(durable=False):
-        database.run("begin_run", {"run": run, "at": now})
-
-
 def write(database: Database, run: str, opens: Sequence[OpenRow], closes: Sequence[CloseRow], now: float) -> list[bool]:
     """Streams opened and closed, in one transaction. Which of the closes were recorded: not those with another record.
 

@@ -1,6 +1,3 @@
--- name: begin_run
-INSERT INTO runs (run, began_at, seen_at) VALUES (:run, :at, :at)
-
 -- name: see_run
 INSERT INTO runs (run, began_at, seen_at) VALUES (:run, :at, :at)
 ON CONFLICT (run) DO UPDATE SET seen_at = excluded.seen_at
