@@ -84,8 +84,7 @@ def measure(name: str, connect: Callable[[], Database], seconds: float) -> None:
         writer.start(database)
         print(f"| {name} |", end="")
         asyncio.run(load(writer, together, seconds))
-        writer.call(alive.end).result()
-        writer.stop(10)
+        writer.stop(10, alive.end)
 
 
 def main(seconds: float, url: str | None) -> None:

@@ -114,6 +114,18 @@ def test_a_row_is_written_and_told_once_in_the_writers_thread(writer: Writer, ga
     assert writer.written == 3
 
 
+def test_what_comes_last_and_fails_is_only_logged(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    def failing(_: Database) -> None:
+        raise DatabaseError("gone", away=True)
+
+    writer = Writer(gate.connect, "run")
+    writer.start(gate)
+    assert writer.stop(30, failing)
+    assert gate.closes == 1
+    assert "what comes last failed" in caplog.text
+    gate.real.close()
+
+
 async def test_those_who_wait_are_told_in_their_loop(writer: Writer) -> None:
     told, done = Told(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -153,7 +165,9 @@ def test_stop_writes_what_is_queued(gate: Gate) -> None:
     writer.start(gate)
     for number in range(2 * module.BATCH):
         writer.put(told.job(closed(f"s{number}")))
-    assert writer.stop(30)
+    last: list[int] = []
+    assert writer.stop(30, lambda database: last.append(len(check_log(gate.real))))
+    assert last == [2 * module.BATCH]
     assert len(told.of) == 2 * module.BATCH
     assert len(check_log(gate.real)) == 2 * module.BATCH
     assert gate.closes == 1
