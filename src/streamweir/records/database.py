@@ -73,7 +73,9 @@ def statements() -> Mapping[str, str]:
     for file in sorted(files(PACKAGE).joinpath("sql").iterdir(), key=lambda one: one.name):
         if file.name.endswith(".sql"):
             for block in re.split(r"^-- name: ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-                name, _, text = block.partition("\n")
+                name, *lines = block.splitlines()
+                # comments are whole lines, and may hold quotes and colons
+                text = "\n".join(line for line in lines if not line.startswith("--"))
                 found[name.strip()] = text.strip().rstrip(";")
     return found
 

@@ -229,7 +229,7 @@ def _translated() -> Mapping[str, Statement]:
     return {
         name: Statement(
             re.sub(r"'[^']*'|::|:([a-z_]\w*)", named, text.replace("%", "%%").replace(IN, ANY)).encode(),
-            re.search(r"^\s*(SELECT|WITH|VALUES)\b|\bRETURNING\b", text, re.IGNORECASE | re.MULTILINE) is not None,
+            re.search(r"\A(SELECT|WITH|VALUES)\b|\bRETURNING\b", text, re.IGNORECASE) is not None,
         )
         for name, text in statements().items()
     }

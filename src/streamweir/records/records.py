@@ -51,8 +51,7 @@ class Records:
 
     def stop(self) -> None:
         """Write what is queued, and let go of the store."""
-        self.writer.call(self._end)
-        if not self.writer.stop(STOP_WITHIN):
+        if not self.writer.stop(STOP_WITHIN, self._end):
             log.error("%d rows of the records were not written: %s", self.writer.queued, self.writer.away or "too slow")
 
     def entry(self, asker: Asker, metadata: Mapping[str, Any], conversation_id: str | None) -> Entry:

@@ -68,6 +68,7 @@ class Writer:
         self._wake = threading.Event()
         self._stopping = False
         self._stop_by = 0.0
+        self._last: Callable[[Database], None] | None = None
         self._thread = threading.Thread(target=self._work, name="streamweir-records", daemon=True)
         self._database: Database | None = None
         self.away: str | None = None
@@ -92,8 +93,12 @@ class Writer:
         self._wake.set()
         return future
 
-    def stop(self, within: float) -> bool:
-        """Write what is queued, for at most so many seconds, and end the thread. Whether all was written."""
+    def stop(self, within: float, last: Callable[[Database], None] | None = None) -> bool:
+        """Write what is queued, for at most so many seconds, and end the thread. Whether all was written.
+
+        `last` is called there behind it all, where the database was not away.
+        """
+        self._last = last
         self._stop_by = time.monotonic() + within
         self._stopping = True
         self._wake.set()
@@ -115,14 +120,14 @@ class Writer:
                 if self._stopping:
                     break
                 self._wake.clear()
-                if not (jobs or self._calls):
+                if not (jobs or self._calls or self._stopping):
                     self._wake.wait(max(0.0, look_at - time.monotonic()))
             if jobs:
                 if not self._stopping and (early := write_at - time.monotonic()) > 0:
                     time.sleep(early)
                 write_at = time.monotonic() + APART
                 batch = [jobs.popleft() for _ in range(min(len(jobs), BATCH))]
-                if not self._write(batch) and self._stopping and time.monotonic() + AGAIN_AFTER >= self._stop_by:
+                if not self._write(batch) and self._stopping and time.monotonic() >= self._stop_by:
                     break
             if self._calls and not (jobs and self._stopping):
                 self._answer(*self._calls.popleft())
@@ -132,6 +137,8 @@ class Writer:
         while self._calls:
             self._calls.popleft()[1].cancel()
         if self._database is not None:
+            if self._last is not None:
+                self._say_last(self._database, self._last)
             self._database.close()
 
     def _write(self, batch: list[Job]) -> bool:
@@ -198,6 +205,13 @@ class Writer:
             # whatever state the connection is in: the next one is a new one
             self._database.close()
             self._database = None
+
+    @staticmethod
+    def _say_last(database: Database, last: Callable[[Database], None]) -> None:
+        try:
+            last(database)
+        except Exception:
+            log.exception("what comes last failed")
 
     def _back(self) -> None:
         if self.away is not None:
