@@ -27,6 +27,7 @@ from streamweir.tables import (
     RecordsTable,
     ServerTable,
     UpstreamTable,
+    WebhookTable,
 )
 
 FILE = "streamweir.toml"
@@ -54,7 +55,7 @@ MAX_RATE = 100_000
 
 WINDOWS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-RESERVED = ("webhooks", "vectors")
+RESERVED = ("vectors",)
 """Sections that the interface names and this version does not have yet."""
 
 
@@ -111,6 +112,10 @@ def _check_stores(config: Config, where: str) -> None:
         )
     if config.live.limit < MIN_LOGS:
         raise ConfigError(f"{where}: live.limit is {config.live.limit}: give bytes, at least {MIN_LOGS}")
+    if config.webhooks:
+        from streamweir.records.webhook_config import check_webhooks
+
+        check_webhooks(config.webhooks, f"{where}: webhooks")
 
 
 def _check_guard(name: str, guard: GuardTable, where: str) -> None:
@@ -254,17 +259,17 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
                 if isinstance(entry, dict):
                     _known_keys(cast("dict[str, Any]", entry), table, where, f"{key}.{name}.")
         elif isinstance(value, dict) and not path:
-            inner = SECTIONS.get(key, RecordsTable)
-            _known_keys(cast("dict[str, Any]", value), inner, where, f"{key}.")
-        elif key == "keys" and isinstance(value, list):
-            entries: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            for number, entry in enumerate(entries):
+            _known_keys(cast("dict[str, Any]", value), SECTIONS.get(key, RecordsTable), where, f"{key}.")
+        elif key in LISTS and isinstance(value, list):
+            for number, entry in enumerate(value):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
                 if isinstance(entry, dict):
-                    _known_keys(cast("dict[str, Any]", entry), KeyTable, where, f"{path}keys[{number}].")
+                    _known_keys(cast("dict[str, Any]", entry), LISTS[key], where, f"{path}{key}[{number}].")
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {"upstreams": UpstreamTable, "profiles": ProfileTable, "guards": GuardTable}
 """Sections that hold tables by name."""
+
+LISTS: dict[str, type[msgspec.Struct]] = {"keys": KeyTable, "webhooks": WebhookTable}
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "records": RecordsTable}
 """Sections that are one table."""

@@ -169,6 +169,22 @@ class RecordsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     legal_hold: bool = False
 
 
+class WebhookTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of `webhooks`: an endpoint, the secrets that sign for it, and what it wants to hear of.
+
+    `name` is the URL's host where it is not given; `events` are all ends of streams. Secrets are `whsec_…`.
+    """
+
+    url: str
+    name: str | None = None
+    secret_env: str | list[str] | None = None
+    secret_file: str | None = None
+    events: list[str] | None = None
+    timeout: Duration = 3.0
+    allow_loopback: bool = False
+    text: bool = False
+
+
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A whole `streamweir.toml`."""
 
@@ -178,3 +194,4 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     server: ServerTable = msgspec.field(default_factory=ServerTable)
     live: LiveTable = msgspec.field(default_factory=LiveTable)
     records: RecordsTable = msgspec.field(default_factory=RecordsTable)
+    webhooks: list[WebhookTable] = []

@@ -38,4 +38,5 @@ INSERT INTO texts (record_id, subject, salt, text) VALUES (:record_id, :subject,
 
 -- name: enqueue
 INSERT INTO outbox (message_id, record_id, kind, target, subject, created_at, due_at, body)
-VALUES (:message_id, :record_id, :kind, :target, :subject, :created_at, :due_at, :body)
+SELECT :message_id, :record_id, :kind, :target, :subject, :created_at, :due_at, :body
+WHERE NOT EXISTS (SELECT 1 FROM disabled_targets WHERE kind = :kind AND target = :target)
