@@ -80,6 +80,8 @@ def test_any_line_deleted_doubled_or_changed_is_found(at: int) -> None:
 
 def test_what_comes_behind_the_end() -> None:
     assert found([*LINES, LINES[-2]]) == ["export"]
+    assert found([*LINES[:-1], b'{"records":41}\n']) == ["export"]
+    assert found([*LINES[:-1], b'{"records":"many"}\n']) == ["export"]
 
 
 def test_a_file_of_another_kind() -> None:
