@@ -193,7 +193,12 @@ class Relay(Generic[Out]):
 
     @property
     def report(self) -> Report | None:
-        """The report, once the stream has ended."""
+        """The report, once the stream is done."""
+        return self._conclude.report if self.done else None
+
+    @property
+    def conclusion(self) -> Report | None:
+        """The report, once the stream has ended: what its record is made of."""
         return self._conclude.report
 
     @property

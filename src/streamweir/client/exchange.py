@@ -233,6 +233,7 @@ class Exchange:
             release=opening.release(Names(request.request_id, request.model, dialect.name)),
             encode=encode,
             coalesced=opening.coalesced,
+            recorded=opening.entry is not None,
         )
         if opening.error is not None:
             opening.error.correlation_id = opening.error.correlation_id or opening.correlation_id

@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
 from streamweir.dialects.ends import DecodeOptions
-from streamweir.errors import APIConnectionError, StreamweirError
+from streamweir.errors import APIConnectionError, StreamFailed, StreamweirError
 from streamweir.events import End, Released, Retry, Upstream
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
 from streamweir.flows.handshake import Failure
 from streamweir.guard.shapes import Guard
 from streamweir.relay import Relay
+from streamweir.report import Report
 from streamweir.request import Request
 from streamweir.stages import Stage
 from streamweir.stages.limits import TimeLimits
 from streamweir.stages.release import Names, release_unguarded
+from streamweir.stages.report import Identity
 from streamweir.wire.websocket import WebSocket
+
+OPEN_WITHIN: Final = 5.0
+"""Seconds in which a record's opening is written, or the store counts as away: a disk may be busy for a while."""
+
+CLOSE_WITHIN: Final = 1.0
+"""Seconds for which the end of a stream waits for its record to be written; then it says that it was not."""
+
+
+class Entry(Protocol):
+    """A stream's record, as a handshake and a carrier see it: `records/entry.py` is one.
+
+    `opened` is None until it is known whether its opening was written. `told` is called with whether a row was, in
+    `loop`, or where that is none in another thread.
+    """
+
+    id: str
+    opened: bool | None
+
+    @property
+    def required(self) -> bool: ...
+
+    @property
+    def away(self) -> str | None: ...
+
+    def open(self, identity: Identity, told: Callable[[bool], None], loop: Any, /) -> None: ...
+
+    def close(self, report: Report, told: Callable[[bool], None], loop: Any, /) -> None: ...
+
+
+def unrecorded(entry: Entry) -> StreamFailed:
+    """The refusal of a stream that may not begin without its record."""
+    why = entry.away or "the store did not answer in time"
+    message = f"the stream cannot be recorded, and records.required says that none begins then: {why}"
+    return StreamFailed(message, code="records_unavailable")
 
 
 class Opening(msgspec.Struct):
@@ -31,6 +67,7 @@ class Opening(msgspec.Struct):
     `release` makes the stage that lets text out: a guard, or what releases it unread; what `covering` covers is masked
     in a recording. `coalesced`: what one read held of a text leaves in one piece. `others` are the handshakes with
     the profiles that may be asked instead, each with its `source`, and `successor` is the one that took over from this.
+    `entry` is the stream's record, where one is kept; it is the call's, whoever answers.
     """
 
     request: Request
@@ -50,6 +87,7 @@ class Opening(msgspec.Struct):
     covering: Guard | None = None
     coalesced: bool = False
     source: Any = None
+    entry: Entry | None = None
     others: tuple[Opening, ...] = ()
     successor: Opening | None = None
     sent_at: float = 0.0
@@ -101,6 +139,7 @@ def take_over(before: Opening, reason: str) -> Opening:
         first,
         called_at=before.called_at,
         started_at=before.started_at,
+        entry=before.entry,
         others=tuple(others),
         before=before.before + before.attempts,
         events=[*before.events, retry],

@@ -20,6 +20,9 @@ def falls_back(error: StreamweirError) -> bool:
     """Whether a refusal is one that another profile may not have. The deadline is the call's, whoever is asked."""
     if isinstance(error, RequestError) or getattr(error, "limit", None) == "deadline":
         return False
+    if error.code == "records_unavailable":
+        # nobody may be asked
+        return False
     return not (isinstance(error, APIStatusError) and error.status in WRONG_REQUEST)
 
 

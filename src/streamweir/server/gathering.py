@@ -38,10 +38,10 @@ async def _gathered(shared: Shared, request: web.Request, opened: Opening, live:
         if relay.done and not done.done():
             done.set_result(None)
 
+    carrier = Carrier(opened.source, shared.wheel, opened, relay, take)
     try:
         if opened.error is not None:
             raise opened.error
-        carrier = Carrier(opened.source, shared.wheel, opened, relay, take)
         live.carries(carrier)
         try:
             carrier.begin()
@@ -50,5 +50,8 @@ async def _gathered(shared: Shared, request: web.Request, opened: Opening, live:
             carrier.end("client_gone")
             raise
     finally:
-        shared.tell(relay.report, request, asked)
+        try:
+            await carrier.over()
+        finally:
+            shared.tell(relay.conclusion, request, asked)
     return events

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 
 from streamweir.client.aio.carrier import Carrier
@@ -72,7 +71,7 @@ class Production:
             opened = await open_first(opening, opening.source)
             self.live.opened()
             relay = self._relay_of(opened)
-            if not relay.done:
+            if not relay.ended:
                 self.carrier = Carrier(opened.source, self._wheel, opened, relay, self._take)
                 self.live.carries(self.carrier)
                 self.carrier.begin()
@@ -80,8 +79,10 @@ class Production:
                 if self._ended:
                     # it was ended in the very round of the loop in which the upstream answered
                     self.carrier.end(self._cause)
+            else:
+                await self._over(opened)
         except RequestError as error:
-            opened = self._refused(opening, error)
+            opened = await self._refused(opening, error)
         except asyncio.CancelledError:
             opened, cause = opening.latest, self._cause
             if self.live.withdrawn():
@@ -89,20 +90,26 @@ class Production:
             if opened.connection is not None:
                 opened.connection.abort()
                 opened.connection = None
-            relay = self._relay_of(opened)
-            if not relay.done:
-                self._take(relay.end(cause, time.monotonic()))
+            self._relay_of(opened)
+            await self._over(opened, cause)
         except Exception as error:
             # nobody awaits this task: a mistake of our own must end the stream, not hang it
             log.exception("a stream failed before it began")
             failed = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
-            opened = self._refused(opening.latest, failed)
+            opened = await self._refused(opening.latest, failed)
         self.opened.set_result(opened)
 
-    def _refused(self, opening: Opening, error: StreamweirError) -> Opening:
+    async def _refused(self, opening: Opening, error: StreamweirError) -> Opening:
         opening.error = error
         self._relay_of(opening)
+        await self._over(opening)
         return opening
+
+    async def _over(self, opening: Opening, cause: Cause = "client_gone") -> None:
+        """The end of a stream that never began."""
+        carrier = Carrier(opening.source, self._wheel, opening, self.relay, self._take)
+        carrier.end(cause)
+        await carrier.over()
 
     def _relay_of(self, opening: Opening) -> Relay[Frames]:
         first: Frames

@@ -13,10 +13,10 @@ from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.opening import open_first
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
+from streamweir.ending import Cause
 from streamweir.errors import RequestError
 from streamweir.events import Released
 from streamweir.faces import HEARTBEAT, STREAM_HEADERS
-from streamweir.relay import Relay
 from streamweir.server.census import Live, withdrawn
 from streamweir.server.patience import LOOK, Patience
 from streamweir.server.reply import StreamReply
@@ -185,27 +185,30 @@ async def _stream(
     reply = StreamReply({**STREAM_HEADERS, **answer_headers(request), **headers})
     downstream = Downstream(request, reply, shared.serving, shared.wheel, opening.called_at)
     shared.wheel.add(downstream)
-    running: Relay[bytes] | None = None
+    carrier: Carrier[bytes] | None = None
     live = shared.census.enter()
     try:
         opened = await opened_or_told(shared, request, opening, live, asked)
         relay, first = opened.source.relay(opened, encode)
-        running = relay
+        carrier = Carrier(opened.source, shared.wheel, opened, relay, downstream.take)
         if not downstream.open:
             if opened.error is not None:
                 raise opened.error
             reply.fields.update(id_headers(opened))
-        carrier = Carrier(opened.source, shared.wheel, opened, relay, downstream.take)
         live.carries(carrier)
         await downstream.run(carrier, first)
     except RequestError as error:
-        if running is not None or not downstream.open:
+        if carrier is not None or not downstream.open:
             raise
         reply.finish(refused(opening, error, encode))
     finally:
         shared.wheel.remove(downstream)
-        live.leave()
-        shared.tell(running.report if running is not None else None, request, asked)
+        try:
+            if carrier is not None:
+                await carrier.over()
+        finally:
+            live.leave()
+            shared.tell(carrier.relay.conclusion if carrier is not None else None, request, asked)
     return reply
 
 
@@ -219,17 +222,27 @@ async def opened_or_told(shared: Shared, request: web.Request, opening: Opening,
         if live.withdrawn():
             latest.error = withdrawn()
             return latest
-        relay, _ = latest.source.relay(latest, tuple)
-        relay.end("client_gone", time.monotonic())
-        shared.tell(relay.report, request, asked)
+        carrier = ended(shared, latest, "client_gone")
+        try:
+            await carrier.over()
+        finally:
+            shared.tell(carrier.relay.conclusion, request, asked)
         raise
     finally:
         live.opened()
 
 
+def ended(shared: Shared, opening: Opening, cause: Cause) -> Carrier[tuple[Released, ...]]:
+    """What carries a stream that ended before the upstream accepted it, and is sent to nobody."""
+    relay, _ = opening.source.relay(opening, tuple)
+    carrier = Carrier(opening.source, shared.wheel, opening, relay, lambda _: None)
+    carrier.end(cause)
+    return carrier
+
+
 def refused(opening: Opening, error: RequestError, encode: Callable[[Sequence[Released]], Any]) -> Any:
-    """What a request that is wrong becomes where its answer has begun."""
-    opening.error = error
+    """What a request that is wrong becomes where its answer has begun. Nothing was sent, and nothing is recorded."""
+    opening.error, opening.entry = error, None
     _, out = opening.source.relay(opening, encode)
     return out
 

@@ -16,12 +16,13 @@ import msgspec
 from streamweir.client.aio.connection import Connection
 from streamweir.client.aio.opening import open_first
 from streamweir.client.aio.wheel import Wheel
-from streamweir.client.opening import Opening, next_opening
+from streamweir.client.opening import CLOSE_WITHIN, Opening, next_opening
 from streamweir.client.recording import Head, Recorder
 from streamweir.client.sources import Source
 from streamweir.ending import Cause
 from streamweir.errors import APIConnectionError, StreamFailed, StreamweirError
 from streamweir.relay import Relay
+from streamweir.report import Report
 
 Out = TypeVar("Out")
 
@@ -31,7 +32,9 @@ class Carrier(Generic[Out]):
 
     __slots__ = (
         "_client",
+        "_closing",
         "_connection",
+        "_done",
         "_head",
         "_opening",
         "_paused",
@@ -59,6 +62,8 @@ class Carrier(Generic[Out]):
         self._connection: Connection | None = opening.connection
         self._socket = opening.socket
         self._reopening: asyncio.Task[None] | None = None
+        self._closing: asyncio.TimerHandle | None = None
+        self._done: asyncio.Future[None] | None = None
         self._paused = False
         self._recorder: Recorder | None = None
         self._head: Head | None = None
@@ -67,6 +72,9 @@ class Carrier(Generic[Out]):
 
     def begin(self) -> None:
         """Carry what the opened connection has, and all that comes."""
+        if self.relay.ended:
+            self._settle(self.relay)
+            return
         self._wheel.add(self)
         self._attach()
 
@@ -76,7 +84,7 @@ class Carrier(Generic[Out]):
 
     def pause(self) -> None:
         """Read no more: TCP then holds the upstream back, and its silence does not count."""
-        if not self._paused and not self.relay.done:
+        if not self._paused and not self.relay.ended:
             self._paused = True
             self.relay.pause(time.monotonic())
             if self._connection is not None:
@@ -95,8 +103,15 @@ class Carrier(Generic[Out]):
 
     def end(self, cause: Cause, detail: str = "") -> None:
         """End the stream from this side; one that has ended stays as it ended."""
-        if not self.relay.done:
+        if not self.relay.ended:
             self._give(self.relay.end(cause, time.monotonic(), detail))
+
+    async def over(self) -> None:
+        """Wait until a stream that has ended has its record, for `CLOSE_WITHIN` at most; others are not waited for."""
+        if self.relay.ended and not self.relay.done:
+            self._settle(self.relay)
+            self._done = self._done or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._done)
 
     @property
     def paused(self) -> bool:
@@ -143,21 +158,41 @@ class Carrier(Generic[Out]):
             self._take(out)
         finally:
             # whatever became of what came out, the upstream must not be left open
-            if relay.done or relay.again is not None:
+            if relay.ended or relay.again is not None:
                 self._settle(relay)
 
     def _settle(self, relay: Relay[Out]) -> None:
-        if relay.done:
-            report = relay.report
+        if relay.ended:
+            report = relay.conclusion
             self._wheel.remove(self)
             self._leave(whole=report is not None and report.complete)
             self._socket = None
             if self._reopening is not None:
                 self._reopening.cancel()
+            if not relay.done and self._closing is None and report is not None:
+                self._close(report)
+            elif self._done is not None and relay.done and not self._done.done():
+                self._done.set_result(None)
         elif relay.again is not None and self._reopening is None:
             self._leave(whole=relay.again.end.status == "truncated")
             self._socket = None
             self._reopening = asyncio.get_running_loop().create_task(self._open_again())
+
+    def _close(self, report: Report) -> None:
+        """Write the stream's record; its terminal event leaves behind that, or when it has waited long enough."""
+        entry = self._opening.entry
+        loop = asyncio.get_running_loop()
+        # where not even its beginning could be written, nothing is waited for
+        within = CLOSE_WITHIN if entry is not None and entry.opened is not False else 0.0
+        self._closing = loop.call_later(within, self._closed, False)
+        if entry is not None:
+            entry.close(report, self._closed, loop)
+
+    def _closed(self, recorded: bool) -> None:
+        entry, relay = self._opening.entry, self.relay
+        if self._closing is not None and not relay.done:
+            self._closing.cancel()
+            self._give(relay.close(recorded, entry.id if entry is not None else None))
 
     def _attach(self) -> None:
         if self._recorder is not None and self._head is not None:
@@ -207,7 +242,7 @@ class Carrier(Generic[Out]):
             # nobody awaits this task: a mistake of our own must end the stream, not hang it
             opening.error = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
         self._reopening = None
-        if relay.done:
+        if relay.ended:
             if opening.connection is not None:
                 opening.connection.abort()
             return

@@ -64,8 +64,8 @@ class AsyncStream(Reading):
             raise
         self._begin(opening)
         if opening.error is not None:
-            opening.error.report = self.report
             await self._finish()
+            opening.error.report = self.report
             raise opening.error
         if self._carrier is not None:
             self._carrier.begin()
@@ -231,6 +231,8 @@ class AsyncStream(Reading):
             self._carrier.end("cancelled")
 
     async def _finish(self) -> None:
+        if self._carrier is not None:
+            await self._carrier.over()
         if self._recorder is not None:
             self._recorder.close()
         if self._dispatch is not None:

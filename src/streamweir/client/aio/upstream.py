@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar, assert_never
 
 from streamweir.client.aio.connection import Connection
+from streamweir.client.aio.entries import open_entry
 from streamweir.client.aio.inbox import Inbox
 from streamweir.client.aio.oauth import Credentials, Given, TokenSource, fetch_token, read_body
 from streamweir.client.aio.pool import Pool
@@ -137,7 +138,8 @@ class UpstreamClient:
                 if state.retry is not None:
                     opening.events.append(state.retry)
                 refused = state.token
-                failure = await self._send(state, body, opening)
+                failure = await open_entry(opening, self.exchange, state, self.turns)
+                failure = failure or await self._send(state, body, opening)
                 if failure is None:
                     state = state.accepted()
                 elif state.progress.expired(time.monotonic()):

@@ -13,6 +13,7 @@ from streamweir.client.opening import Opening, next_opening
 from streamweir.client.recording import Head, Recorder
 from streamweir.client.sources import SyncSource
 from streamweir.client.sync.cancellation import Cancellation, Cancelled
+from streamweir.client.sync.entries import close_entry
 from streamweir.client.sync.line import Ended, Line
 from streamweir.ending import Cause
 from streamweir.errors import APIConnectionError, StreamweirError
@@ -50,6 +51,8 @@ class SyncCarrier:
 
     def begin(self) -> None:
         """Carry what the opened connection has already."""
+        if self.relay.ended:
+            self._give(())
         self._attach(self._opening)
 
     def more(self, wait: float) -> bool:
@@ -127,9 +130,11 @@ class SyncCarrier:
     def _give(self, events: Events) -> None:
         relay = self.relay
         self._take(events)
-        if relay.done:
-            report = relay.report
+        if relay.ended:
+            report, entry = relay.conclusion, self._opening.entry
             self._leave(whole=report is not None and report.complete)
+            if report is not None and entry is not None and not relay.done:
+                self._take(relay.close(close_entry(entry, report), entry.id))
         elif relay.again is not None:
             self._leave(whole=relay.again.end.status == "truncated")
 

@@ -15,6 +15,7 @@ from streamweir.client.opening import Opening
 from streamweir.client.readiness import has_begun, never_ready, not_now, not_ready, not_upgraded
 from streamweir.client.settings import UpstreamSettings
 from streamweir.client.sync.cancellation import Cancellation
+from streamweir.client.sync.entries import open_entry
 from streamweir.client.sync.line import Ended, Line
 from streamweir.client.sync.lines import Lines
 from streamweir.client.sync.oauth import SyncCredentials, SyncGiven, SyncTokenSource, fetch_token
@@ -130,7 +131,9 @@ class SyncUpstreamClient:
                     if state.retry is not None:
                         opening.events.append(state.retry)
                     refused = state.token
-                    failure = self._in_turn(state, body, opening, cancellation, deadline_at)
+                    failure = open_entry(opening, self.exchange, state, self.turns)
+                    if failure is None:
+                        failure = self._in_turn(state, body, opening, cancellation, deadline_at)
                     if failure is None:
                         state = state.accepted()
                     else:

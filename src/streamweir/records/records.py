@@ -1,0 +1,79 @@
+"""The records of one process: the store, the thread that writes to it, and the entries of its streams."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from streamweir.records import ledger
+from streamweir.records.database import Database
+from streamweir.records.entry import Asker, Entry, row_of_dead
+from streamweir.records.opening import open_database
+from streamweir.records.settings import RecordsSettings
+from streamweir.records.writer import Writer
+
+log = logging.getLogger("streamweir.records")
+
+STOP_WITHIN: Final = 5.0
+"""Seconds in which what is queued is written when the process ends."""
+
+MAX_SUBJECT: Final = 256
+"""Characters of a subject; longer ones are cut, as `audit forget` cuts what it is given."""
+
+
+class Records:
+    """See the module's docstring. `start` before the first entry; `stop` behind the last stream. From any thread."""
+
+    def __init__(self, settings: RecordsSettings) -> None:
+        self.settings = settings
+        self.run = os.urandom(16).hex()
+        self.writer = Writer(self._connect, self.run, self._look)
+
+    def start(self) -> None:
+        """Open the store, and close what dead processes left open. Raises ConfigError, DatabaseError."""
+        database = open_database(self.settings.url)
+        try:
+            ledger.begin_run(database, self.run, time.time())
+            self._look(database, time.time())
+        except BaseException:
+            database.close()
+            raise
+        self.writer.start(database)
+
+    def stop(self) -> None:
+        """Write what is queued, and let go of the store."""
+        if not self.writer.stop(STOP_WITHIN):
+            log.error("%d rows of the records were not written: %s", self.writer.queued, self.writer.away or "too slow")
+
+    def entry(self, asker: Asker, metadata: Mapping[str, Any], conversation_id: str | None) -> Entry:
+        """The record of one stream, not yet opened."""
+        subject = metadata.get("subject", conversation_id)
+        if subject is not None:
+            subject = str(subject)[:MAX_SUBJECT]
+        return Entry(self.settings, self.writer, asker, os.urandom(16).hex(), subject)
+
+    @property
+    def refusing(self) -> bool:
+        """Whether streams are refused at present, since none can be recorded."""
+        return self.settings.required and self.writer.away is not None
+
+    # -- in the writer's thread ------------------------------------------------------------------------
+
+    def _connect(self) -> Database:
+        return open_database(self.settings.url)
+
+    def _look(self, database: Database, now: float) -> None:
+        for run in self._dead(database, now):
+            swept = ledger.sweep(database, run, partial(self._row_of_dead, now), now)
+            if swept:
+                log.warning("%d streams of a process that ended without a word were recorded as interrupted", swept)
+
+    def _row_of_dead(self, now: float, row: ledger.OpenRow) -> ledger.CloseRow:
+        return row_of_dead(self.settings, row, now)
+
+    def _dead(self, database: Database, now: float) -> list[str]:
+        return [run for run, _ in database.run("other_runs", {"run": self.run})]
