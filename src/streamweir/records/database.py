@@ -51,6 +51,10 @@ class Database(Protocol):
         """All or nothing, and no other writer in between. `durable`: also after a loss of power, else after a kill."""
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Whatever is read inside is as it was at one moment, and nothing is written."""
+        ...
+
     def close(self) -> None:
         """End the connection; again: nothing."""
         ...

@@ -32,6 +32,8 @@ class Sqlite:
             if read_only:
                 address = f"{Path(path).absolute().as_uri()}?mode=ro"
                 self._connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+                # a byte that was changed must not keep the audit from saying so
+                self._connection.text_factory = _lenient
             else:
                 _private(path)
                 self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -44,6 +46,8 @@ class Sqlite:
             if not read_only:
                 self._execute("PRAGMA journal_mode = WAL")
                 self._execute(f"PRAGMA wal_autocheckpoint = {PAGES_A_CHECKPOINT}")
+                # what was purged or forgotten must not be found in the file's free pages
+                self._execute("PRAGMA secure_delete = ON")
                 self._migrate()
             self._check_version()
         except sqlite3.Error as error:
@@ -82,6 +86,24 @@ class Sqlite:
         except sqlite3.Error as error:
             raise _failed(error, self.path) from None
 
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        try:
+            self._execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                self._execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
+    def scrub(self) -> None:
+        """Move what was written into the file, so that what was deleted is not left in the write-ahead log either."""
+        try:
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
     def close(self) -> None:
         self._connection.close()
 
@@ -116,6 +138,10 @@ class Sqlite:
             )
         if self.version < newest:
             raise ConfigError(f"{self.path} holds no records of this version: start what writes them once")
+
+
+def _lenient(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _private(path: str) -> None:

@@ -1,0 +1,109 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from streamweir.audit.note import Checkpoint, Signer, open_checkpoint
+from streamweir.errors import ConfigError
+from streamweir.records.checkpoints import Checkpoints, Every, Signed
+from streamweir.records.ledger import Delivery
+from streamweir.records.sqlite import Sqlite
+from tests.unit.records.stores import AT, SIGNER, audited, closed, filled, write
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Sqlite:
+    return filled(tmp_path / "a.db")
+
+
+def notes(database: Sqlite) -> list[int]:
+    return [size for size, _ in database.run("checkpoints_behind", {"size": -1, "most": 100})]
+
+
+def test_a_checkpoint_is_due_by_number_or_by_time(database: Sqlite) -> None:
+    checkpoints = Checkpoints(SIGNER, Every(records=10, seconds=60))
+    first = checkpoints.look(database, AT)
+    assert first is not None
+    assert open_checkpoint(first.note, [SIGNER.verifier]).size == first.size == 20
+    assert checkpoints.look(database, AT + 1000) is None
+    write(database, [closed(number) for number in range(20, 29)])
+    assert checkpoints.look(database, AT + 59) is None
+    assert checkpoints.look(database, AT + 60) is not None
+    write(database, [closed(number) for number in range(29, 39)])
+    assert checkpoints.look(database, AT + 61) is not None
+    write(database, [closed(39)])
+    assert checkpoints.look(database, AT + 62) is None
+    assert checkpoints.look(database, AT + 62, at_once=True) is not None
+    assert checkpoints.look(database, AT + 62, at_once=True) is None
+    assert notes(database) == [20, 29, 39, 40]
+    assert audited(database) == []
+
+
+def test_an_empty_log_is_not_signed(tmp_path: Path) -> None:
+    database = filled(tmp_path / "a.db", 0)
+    assert Checkpoints(SIGNER, Every()).look(database, AT, at_once=True) is None
+
+
+def test_another_process_goes_on_where_one_stopped(database: Sqlite) -> None:
+    Checkpoints(SIGNER, Every()).look(database, AT)
+    write(database, [closed(20)])
+    again = Checkpoints(SIGNER, Every(records=1000, seconds=60))
+    assert again.look(database, AT + 59) is None
+    assert again.look(database, AT + 60) is not None
+    # two that sign the same size keep one note
+    other = Checkpoints(SIGNER, Every())
+    write(database, [closed(21)])
+    assert again.look(database, AT + 200) is not None
+    assert other.look(database, AT + 200) is None
+    assert notes(database) == [20, 21, 22]
+    assert audited(database) == []
+
+
+def test_the_key_of_another_log_is_refused(database: Sqlite) -> None:
+    Checkpoints(SIGNER, Every()).look(database, AT)
+    other = Checkpoints(Signer("streamweir/other", bytes(32)), Every())
+    with pytest.raises(
+        ConfigError, match=r"of the log streamweir/test, and the signing key is that of streamweir/other"
+    ):
+        other.start(database)
+
+
+def test_what_leaves_with_a_checkpoint(database: Sqlite) -> None:
+    def announce(signed: Signed) -> list[Delivery]:
+        return [Delivery(f"cp_{signed.size}", "anchor", "file", None, signed.note.encode())]
+
+    signed = Checkpoints(SIGNER, Every(), [announce]).look(database, AT)
+    assert signed is not None
+    rows = database._execute("SELECT message_id, record_id, kind, target, body FROM outbox").fetchall()
+    assert rows == [("cp_20", "checkpoint-20", "anchor", "file", signed.note.encode())]
+
+
+def test_a_past_that_somebody_else_wrote_is_not_signed(
+    tmp_path: Path, database: Sqlite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the key: rows and tree exchanged, and all checkpoints deleted, while the process lives."""
+    checkpoints = Checkpoints(SIGNER, Every())
+    checkpoints.look(database, AT)
+    forged = filled(tmp_path / "forged.db", 30)
+    rows = forged._execute("SELECT size, frontier FROM tree").fetchone()
+    with sqlite3.connect(tmp_path / "a.db") as thief:
+        thief.execute("DELETE FROM checkpoints")
+        thief.execute("DELETE FROM records WHERE position = 5")
+        thief.execute("ATTACH ? AS forged", (str(tmp_path / "forged.db"),))
+        thief.execute("INSERT INTO records SELECT * FROM forged.records WHERE position >= 20")
+        thief.execute("UPDATE records SET leaf = zeroblob(32) WHERE position = 25")
+        thief.execute("UPDATE tree SET size = ?, frontier = ?", rows)
+    thief.close()
+    assert checkpoints.look(database, AT + 100) is None
+    assert checkpoints.look(database, AT + 200) is None
+    assert [one.message for one in caplog.records if "not what this process saw" in one.message] == [caplog.messages[0]]
+    assert notes(database) == []
+
+
+def test_it_is_the_grown_tree_that_is_signed(database: Sqlite) -> None:
+    signed = Checkpoints(SIGNER, Every()).look(database, AT)
+    assert signed is not None
+    leaves = [leaf for _, leaf in database.run("log_leaves", {"first": 0, "last": 20, "most": 100})]
+    from streamweir.audit.merkle import root_of
+
+    assert open_checkpoint(signed.note, [SIGNER.verifier]) == Checkpoint("streamweir/test", 20, root_of(leaves))
