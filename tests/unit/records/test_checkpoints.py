@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from streamweir.audit.merkle import Frontier, root_of
 from streamweir.audit.note import Checkpoint, Signer, open_checkpoint
 from streamweir.errors import ConfigError
 from streamweir.records.checkpoints import Checkpoints, Every, Signed
@@ -100,10 +101,25 @@ def test_a_past_that_somebody_else_wrote_is_not_signed(
     assert notes(database) == []
 
 
+def test_what_was_signed_since_the_start_cannot_be_rewritten_either(database: Sqlite) -> None:
+    checkpoints = Checkpoints(SIGNER, Every())
+    checkpoints.look(database, AT)
+    write(database, [closed(number) for number in range(20, 30)])
+    checkpoints.look(database, AT, at_once=True)
+    leaves = [leaf for _, leaf in database.run("log_leaves", {"first": 0, "last": 30, "most": 100})]
+    forged = Frontier()
+    for leaf in [*leaves[:25], leaves[3], *leaves[26:]]:
+        forged.append(leaf)
+    write(database, [closed(30)])
+    (_, leaf) = database.run("log_leaves", {"first": 30, "last": 31, "most": 1})[0]
+    forged.append(leaf)
+    database._execute("UPDATE records SET leaf = ? WHERE position = 25", (leaves[3],))
+    database.run("grow_tree", {"size": 31, "frontier": forged.to_bytes()})
+    assert checkpoints.look(database, AT, at_once=True) is None
+
+
 def test_it_is_the_grown_tree_that_is_signed(database: Sqlite) -> None:
     signed = Checkpoints(SIGNER, Every()).look(database, AT)
     assert signed is not None
     leaves = [leaf for _, leaf in database.run("log_leaves", {"first": 0, "last": 20, "most": 100})]
-    from streamweir.audit.merkle import root_of
-
     assert open_checkpoint(signed.note, [SIGNER.verifier]) == Checkpoint("streamweir/test", 20, root_of(leaves))
