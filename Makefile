@@ -109,13 +109,13 @@ deps:
 	  $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $(PACKAGES)
 	npm ci --no-audit --no-fund
 	for set in node20 node22; do npm ci --no-audit --no-fund --prefix tests/stock_clients/$$set || exit 1; done
-	for set in clients litellm; do $(call venv,$$set) || exit 1; done
+	for set in clients litellm postgres; do $(call venv,$$set) || exit 1; done
 
 # one resolution for all Python versions and platforms; files name no index
 lock:
-	@for set in build base dev clients litellm; do \
+	@for set in build base dev clients litellm postgres; do \
 	  case $$set in \
-	    build|clients|litellm) source=requirements/$$set.in; extra= ;; \
+	    build|clients|litellm|postgres) source=requirements/$$set.in; extra= ;; \
 	    base) source=pyproject.toml; extra= ;; \
 	    dev) source=pyproject.toml; extra="--group dev" ;; \
 	  esac; \

@@ -37,6 +37,9 @@ MIN_HEARTBEAT = 0.1
 MIN_LOGS = 1024 * 1024
 """Bytes. With less, a few long replies could not be resumed."""
 
+MIN_RETENTION = 60.0
+"""Seconds. Shorter, a record could be gone before anybody could ask for it."""
+
 GUARD_MODES = ("redact", "block", "observe", "off")
 """Guards that need no table: the default recognisers in that mode, or none."""
 
@@ -96,9 +99,18 @@ def load_text(text: str, where: str = FILE) -> Config:
     for name, guard in config.guards.items():
         _check_guard(name, guard, f"{where}: guards.{name}")
     _check_server(config, f"{where}: server")
+    _check_stores(config, where)
+    return config
+
+
+def _check_stores(config: Config, where: str) -> None:
+    if seconds(config.records.retention, f"{where}: records.retention") < MIN_RETENTION:
+        raise ConfigError(
+            f"{where}: records.retention is {config.records.retention!r}: give at least {MIN_RETENTION:g} s; "
+            'url = "off" keeps nothing at all'
+        )
     if config.live.limit < MIN_LOGS:
         raise ConfigError(f"{where}: live.limit is {config.live.limit}: give bytes, at least {MIN_LOGS}")
-    return config
 
 
 def _check_guard(name: str, guard: GuardTable, where: str) -> None:

@@ -153,9 +153,20 @@ class LiveTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RecordsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`[records]`: reserved. Only `url = "off"` is taken, which is how this version behaves."""
+    """`[records]`: what is kept of every stream. Without a url `serve` keeps it in ./streamweir.db, others nothing.
 
-    url: Literal["off"] = "off"
+    `checkpoint_every` is a number of records, or a time ("60s"); None: 1,000 records or a minute. `anchors`: files and
+    addresses that get each checkpoint. `legal_hold` stops purges.
+    """
+
+    url: str | None = None
+    required: bool = True
+    retention: Duration = "7d"
+    text: bool = False
+    signing_key_file: str | None = None
+    checkpoint_every: int | str | None = None
+    anchors: list[str] = []
+    legal_hold: bool = False
 
 
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import tempfile
 import webbrowser
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +15,9 @@ from streamweir.cli.exits import exit_code_of, say
 from streamweir.cli.run import run
 from streamweir.config import load_text
 from streamweir.errors import StreamweirError
+
+if TYPE_CHECKING:
+    from streamweir.records.records import Records
 
 DEFAULT_PORT = 8787
 
@@ -52,19 +57,25 @@ def command(once: bool, port: int, no_browser: bool) -> None:
 
     Then the page at /console stays up until Ctrl-C. Nothing leaves this machine.
     """
-    sys.exit(run(_demo(once, port, no_browser)))
+    from streamweir.records.records import Records, recording
+    from streamweir.records.settings import RecordsSettings
+
+    with tempfile.TemporaryDirectory(prefix="streamweir-") as folder:
+        records = Records(RecordsSettings(f"sqlite:///{folder}/demo.db"))
+        with recording(records):
+            code = run(_demo(once, port, no_browser, records))
+    sys.exit(code)
 
 
-async def _demo(once: bool, port: int, no_browser: bool) -> int:
+async def _demo(once: bool, port: int, no_browser: bool, records: Records) -> int:
     from streamweir.server.life import Server
     from streamweir.simulator.app import RunningSimulator
 
     simulator = RunningSimulator()
     await simulator.start()
     # with --once nobody will open the page, and a taken port must not stop the first look
-    server = Server(
-        load_text(CONFIG.format(url=simulator.url), "the demo's configuration"), {}, "127.0.0.1", 0 if once else port
-    )
+    configuration = load_text(CONFIG.format(url=simulator.url), "the demo's configuration")
+    server = Server(configuration, {}, "127.0.0.1", 0 if once else port, records=records)
     await server.start()
     say(f"simulated gateway on {simulator.url}, proxy on {server.url}; nothing leaves this machine")
     say(f"asking profile 'support' through the proxy: {PROMPT}")

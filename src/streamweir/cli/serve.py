@@ -42,9 +42,13 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
     SIGHUP reads the configuration again; streams that run keep the one they began with. A line of JSON on stderr says
     how each stream ended, or why a request was refused.
 
+    Every stream is recorded in ./streamweir.db, or where records.url says; records.url = "off" keeps nothing.
+
     SIGTERM and Ctrl-C drain: /readyz says 503, nothing new begins, streams have server.drain (60 s) to finish, and what
     is left is told of its end. A second signal ends all at once.
     """
+    from streamweir.records.configured import BESIDE, records_settings
+    from streamweir.records.records import Records, recording
     from streamweir.server.descriptors import raise_limit
     from streamweir.server.life import LOOPBACK, Server, check_host, serve
     from streamweir.server.log import refused, told
@@ -58,7 +62,17 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
     found, environ = read()
     check_host(host, found, insecure)
     raise_limit()
-    server = Server(found, environ, host, _port(port), told=None if quiet else told, refused=None if quiet else refused)
+    settings = records_settings(found, environ, BESIDE)
+    records = Records(settings) if settings is not None else None
+    server = Server(
+        found,
+        environ,
+        host,
+        _port(port),
+        told=None if quiet else told,
+        refused=None if quiet else refused,
+        records=records,
+    )
     # what is loaded by now stays: the collector need not walk it again and again
     gc.collect()
     gc.freeze()
@@ -68,7 +82,11 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
         say(f'no guard reads the text of {", ".join(unread)}: guard = "off" in the profile says so')
     if host not in LOOPBACK and found.server.tls_cert is None:
         say("without server.tls_cert keys and text travel in clear: set it, or put something with TLS in front")
-    run(serve(server, read, say, insecure=insecure))
+    if records is None:
+        run(serve(server, read, say, insecure=insecure))
+        return
+    with recording(records):
+        run(serve(server, read, say, insecure=insecure))
 
 
 def _port(given: int | None) -> int:

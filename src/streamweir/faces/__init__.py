@@ -35,6 +35,7 @@ SENTENCES: Final[dict[str, str]] = {
     "integrity_failed": "Parts of the reply were lost on the way.",
     "protocol_error": "The model's answer could not be read.",
     "upstream_error": "The model reported an error.",
+    "records_unavailable": "Replies cannot be recorded at present, and none begins without a record.",
     "server_draining": "The server is shutting down.",
     "slow_client": "The reply was not read fast enough.",
     "cancelled": "The reply was cancelled.",

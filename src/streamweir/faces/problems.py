@@ -75,6 +75,10 @@ def problem_of(error: StreamweirError) -> Problem:
     """
     if error.code == "server_draining":
         return draining()
+    if error.code == "records_unavailable":
+        problem = Problem(503, "records_unavailable", SENTENCES["records_unavailable"])
+        problem.retry_after = DRAINING_WAIT
+        return problem
     if isinstance(error, ContextWindowExceeded):
         return Problem(422, "context_window_exceeded", error.message, param="messages")
     if error.code == "prompt_blocked":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+from streamweir.errors import ConfigError
 from streamweir.records import ledger
-from streamweir.records.database import Database
+from streamweir.records.database import Database, DatabaseError
 from streamweir.records.entry import Asker, Entry, row_of_dead
 from streamweir.records.opening import open_database
 from streamweir.records.settings import RecordsSettings
@@ -46,6 +48,7 @@ class Records:
 
     def stop(self) -> None:
         """Write what is queued, and let go of the store."""
+        self.writer.call(self._end)
         if not self.writer.stop(STOP_WITHIN):
             log.error("%d rows of the records were not written: %s", self.writer.queued, self.writer.away or "too slow")
 
@@ -66,6 +69,12 @@ class Records:
     def _connect(self) -> Database:
         return open_database(self.settings.url)
 
+    def _end(self, database: Database) -> None:
+        # what is open still, nobody will close but the next process
+        if not database.run("streams_of_run", {"run": self.run, "most": 1}):
+            with database.transaction(durable=False):
+                database.run("end_run", {"run": self.run})
+
     def _look(self, database: Database, now: float) -> None:
         for run in self._dead(database, now):
             swept = ledger.sweep(database, run, partial(self._row_of_dead, now), now)
@@ -77,3 +86,16 @@ class Records:
 
     def _dead(self, database: Database, now: float) -> list[str]:
         return [run for run, _ in database.run("other_runs", {"run": self.run})]
+
+
+@contextmanager
+def recording(records: Records) -> Generator[None]:
+    """The store is open inside. Raises ConfigError, also where its file cannot be written."""
+    try:
+        records.start()
+    except DatabaseError as error:
+        raise ConfigError(f'{error.message}; give another records.url, or "off"') from None
+    try:
+        yield
+    finally:
+        records.stop()

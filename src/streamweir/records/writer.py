@@ -114,7 +114,7 @@ class Writer:
                 batch = [jobs.popleft() for _ in range(min(len(jobs), BATCH))]
                 if not self._write(batch) and self._stopping:
                     break
-            if self._calls:
+            if self._calls and not (jobs and self._stopping):
                 self._answer(*self._calls.popleft())
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + SEEN_EVERY

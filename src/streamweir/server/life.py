@@ -15,6 +15,7 @@ from aiohttp import ClientConnectionResetError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from streamweir.errors import ConfigError, StreamweirError
+from streamweir.records.records import Records
 from streamweir.server.app import make_app
 from streamweir.server.descriptors import connections_for
 from streamweir.server.drain import Signals, drain, left
@@ -48,8 +49,10 @@ class Server:
         *,
         told: Told | None = None,
         refused: Refused | None = None,
+        records: Records | None = None,
     ) -> None:
-        self.shared = Shared(config, environ, told, refused)
+        self.shared = Shared(config, environ, told, refused, records)
+        self._recording = config.records
         self._files = (config.server.tls_cert, config.server.tls_key)
         self._tls = tls_context(*self._files)
         self._runner = web.AppRunner(
@@ -131,8 +134,8 @@ class Server:
     def reload(self, config: Config, environ: Mapping[str, str], *, insecure: bool = False) -> None:
         """Serve another configuration from now on; streams keep theirs. Raises ConfigError, and then all stays.
 
-        A certificate is read anew. What belongs to the listening socket needs a restart: host, port, TLS on or off,
-        and body_limit.
+        A certificate is read anew. What belongs to the listening socket needs a restart (host, port, TLS on or off,
+        and body_limit), and so does what is recorded, and where.
         """
         check_host(self.host, config, insecure)
         files = (config.server.tls_cert, config.server.tls_key)
@@ -141,6 +144,8 @@ class Server:
         tls_context(*files)
         if config.server.body_limit != self.shared.body_limit:
             raise ConfigError("server.body_limit cannot be changed by a reload: restart")
+        if config.records != self._recording:
+            raise ConfigError("records cannot be changed by a reload: restart")
         self.shared.reload(config, environ)
         self._reloading = asyncio.get_running_loop().create_task(self.shared.reloaded())
         if self._tls is not None:

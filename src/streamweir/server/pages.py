@@ -89,6 +89,8 @@ def unready(shared: Shared) -> dict[str, str]:
     reasons: dict[str, str] = {}
     if shared.census.draining:
         reasons["draining"] = SENTENCES["server_draining"]
+    if shared.records is not None and shared.records.refusing:
+        reasons["records_unavailable"] = SENTENCES["records_unavailable"]
     if shared.slots.full:
         reasons["full"] = "every stream that server.max_streams allows is live, and the queue in front is full"
     return reasons

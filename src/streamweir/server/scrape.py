@@ -87,6 +87,17 @@ def of_upstreams(shared: Shared) -> Iterable[Metric]:
     yield from (budget, allowed, waiting, paused, pauses)
 
 
+def of_records(shared: Shared) -> Iterable[Metric]:
+    """Rows that the store took, that wait for it, and that were lost; nothing where nothing is recorded."""
+    if shared.records is None:
+        return
+    writer = shared.records.writer
+    yield CounterMetricFamily("streamweir_records_written", "Rows of opened and closed streams.", writer.written)
+    yield GaugeMetricFamily("streamweir_records_queued", "Rows that wait to be written.", writer.queued)
+    yield GaugeMetricFamily("streamweir_records_away", "Whether the store takes none.", int(writer.away is not None))
+    yield CounterMetricFamily("streamweir_records_lost", "Records that could not be kept.", writer.lost)
+
+
 def of_process(shared: Shared) -> Iterable[Metric]:
     """Which release runs, since when, and how late its event loop is."""
     info = GaugeMetricFamily("streamweir_build_info", "1 for the release that runs.", labels=["version"])
@@ -113,6 +124,7 @@ SOURCES: Final[tuple[Callable[[Shared], Iterable[Metric]], ...]] = (
     of_admission,
     of_kept,
     of_upstreams,
+    of_records,
     of_process,
 )
 """What else can be read at a scrape is a function here."""

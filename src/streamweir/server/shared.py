@@ -17,6 +17,8 @@ from streamweir.config import rate, seconds
 from streamweir.faces.bounds import check_wanted
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
+from streamweir.records.entry import Asker
+from streamweir.records.records import Records
 from streamweir.report import Report
 from streamweir.server.admission import KeyLimits, Limits
 from streamweir.server.census import Census, route_of
@@ -106,8 +108,14 @@ class Shared:
     """What all requests share. `serving` is replaced whole by a reload."""
 
     def __init__(
-        self, config: Config, environ: Mapping[str, str], told: Told | None = None, refused: Refused | None = None
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        told: Told | None = None,
+        refused: Refused | None = None,
+        records: Records | None = None,
     ) -> None:
+        """`records` were started; without them nothing is recorded."""
         self.wheel = Wheel()
         self.pool = Pool()
         self.tickets = Tickets()
@@ -118,6 +126,7 @@ class Shared:
         self.made_at = time.monotonic()
         self.told = told
         self.refused = refused
+        self.records = records
         self.body_limit = config.server.body_limit
         self.uploading = 0
         """Bytes of bodies that are on their way in, at most: what their heads announce."""
@@ -256,10 +265,15 @@ async def opening_of(request: web.Request, wanted: Wanted, *, withdraw: bool, wh
     shared.census.check()
     profiles, called_at, started_at = shared.serving.profiles, time.monotonic(), time.time()
     if not profiles.prompts_are_read or len(str(wanted)) <= LONG_PROMPT:
-        return profiles.opening(wanted, who, found.request_id, called_at, started_at, withdraw=withdraw)
-    async with shared.readers:
-        made = await asyncio.to_thread(
-            profiles.opening, wanted, who, found.request_id, called_at, started_at, withdraw=withdraw
-        )
-    shared.census.check()
+        made = profiles.opening(wanted, who, found.request_id, called_at, started_at, withdraw=withdraw)
+    else:
+        async with shared.readers:
+            made = await asyncio.to_thread(
+                profiles.opening, wanted, who, found.request_id, called_at, started_at, withdraw=withdraw
+            )
+        shared.census.check()
+    if shared.records is not None:
+        asked = asked_of(request)
+        asker = Asker(who.name, asked.client, asked.route)
+        made.entry = shared.records.entry(asker, made.request.metadata, made.request.conversation_id)
     return made
