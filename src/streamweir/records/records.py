@@ -16,6 +16,7 @@ from streamweir.records.database import Database, DatabaseError
 from streamweir.records.entry import Asker, Entry, row_of_dead
 from streamweir.records.opening import open_database
 from streamweir.records.settings import RecordsSettings
+from streamweir.records.upkeep import Upkeep
 from streamweir.records.writer import Writer
 
 log = logging.getLogger("streamweir.records")
@@ -33,12 +34,14 @@ class Records:
     def __init__(self, settings: RecordsSettings) -> None:
         self.settings = settings
         self.run = os.urandom(16).hex()
+        self.upkeep = Upkeep(settings)
         self.writer = Writer(self._connect, self.run, self._look)
 
     def start(self) -> None:
         """Open the store, and close what dead processes left open. Raises ConfigError, DatabaseError."""
         database = open_database(self.settings.url)
         try:
+            self.upkeep.start(database)
             ledger.begin_run(database, self.run, time.time())
             self._look(database, time.time())
         except BaseException:
@@ -74,12 +77,14 @@ class Records:
         if not database.run("streams_of_run", {"run": self.run, "most": 1}):
             with database.transaction(durable=False):
                 database.run("end_run", {"run": self.run})
+        self.upkeep.end(database, time.time())
 
     def _look(self, database: Database, now: float) -> None:
         for run in self._dead(database, now):
             swept = ledger.sweep(database, run, partial(self._row_of_dead, now), now)
             if swept:
                 log.warning("%d streams of a process that ended without a word were recorded as interrupted", swept)
+        self.upkeep.look(database, now)
 
     def _row_of_dead(self, now: float, row: ledger.OpenRow) -> ledger.CloseRow:
         return row_of_dead(self.settings, row, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -38,6 +39,15 @@ class Gone(NamedTuple):
     texts: int = 0
     passages: int = 0
     deliveries: int = 0
+
+
+Passages = Callable[[Database, str], int]
+"""Deletes a subject's passages in the vector store, inside the transaction; how many."""
+
+
+def none_kept(_: Database, __: str) -> int:
+    """Where there are no vectors."""
+    return 0
 
 
 class _Ids(msgspec.Struct):
@@ -80,31 +90,36 @@ def purge(database: Database, signer: Signer, rule: Rule, now: float, first: int
     return Gone(len(rows), texts), first
 
 
-def forget(database: Database, signer: Signer, subject: str, now: float) -> Gone:
-    """Delete the texts, salts and queued deliveries of a subject, and append the record of it. Raises DatabaseError.
+def forget(database: Database, signer: Signer, subject: str, now: float, passages: Passages = none_kept) -> Gone:
+    """Delete the texts, salts, vectors and queued deliveries of a subject, and append the record of it.
 
-    `subject` is a request's metadata.subject, or its conversation's id. Nothing there: nothing is appended.
+    `subject` is a request's metadata.subject, or its conversation's id. Nothing there: nothing is appended. `passages`
+    deletes those of the vector store. Raises DatabaseError.
     """
     with database.transaction(durable=True):
-        found = {row[0] for row in database.run("records_of_subject", {"subject": subject})}
-        found |= _of_conversation(database, subject)
-        gone = Gone()
-        ids = sorted(found)
-        for start in range(0, len(ids), MAX_FORGOTTEN):
-            part = ids[start : start + MAX_FORGOTTEN]
-            done = _forget(database, part)
+        found: set[str] = {row[0] for row in database.run("records_of_subject", {"subject": subject})}
+        ids = sorted(found | _of_conversation(database, subject))
+        parts = [ids[start : start + MAX_FORGOTTEN] for start in range(0, len(ids), MAX_FORGOTTEN)]
+        done = [_forget(database, part) for part in parts]
+        # behind its deliveries: none of them can write a passage any more
+        if vectors := passages(database, subject):
+            if not done:
+                parts, done = [list[str]()], [Gone()]
+            done[0] = done[0]._replace(passages=vectors)
+        total = Gone()
+        for part, gone in zip(parts, done, strict=True):
             record = Forgotten(
                 record_id=secrets.token_hex(16),
                 origin=signer.name,
                 at=rfc3339(now),
                 records=part,
-                texts=done.texts,
-                passages=done.passages,
-                deliveries=done.deliveries,
+                texts=gone.texts,
+                passages=gone.passages,
+                deliveries=gone.deliveries,
             )
             _append(database, signer, record, now)
-            gone = Gone(*(one + other for one, other in zip(gone, done, strict=True)))
-    return gone
+            total = Gone(*(one + other for one, other in zip(total, gone, strict=True)))
+    return total
 
 
 def _forget(database: Database, ids: list[str]) -> Gone:
