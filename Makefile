@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 SHELL := /bin/bash
 # where npm came with its own Node, Debian's packages would be in its way
-PACKAGES = chromium nginx-light strace valgrind $(shell command -v npm >/dev/null || echo nodejs npm) \
+PACKAGES = chromium nginx-light postgresql strace valgrind $(shell command -v npm >/dev/null || echo nodejs npm) \
   $(shell command -v gcc >/dev/null || echo gcc libc6-dev)
 
 # a locked set of requirements in an environment of its own

@@ -72,9 +72,10 @@ def _nginx(place: Place) -> list[str]:
     return [nginx_path() or "nginx", "-e", str(folder / "error.log"), "-c", config]
 
 
-def _ours(place: Place, guard: bool) -> list[str]:
+def _ours(place: Place, guard: bool, records: bool = False) -> list[str]:
     words = place.file("terms.txt", "\n".join(terms())) if guard else None
-    config = place.file("streamweir.toml", settings.streamweir(place.upstream, words))
+    kept = f"sqlite:///{place.folder}/records-{place.port}.db" if records else "off"
+    config = place.file("streamweir.toml", settings.streamweir(place.upstream, words, kept))
     return [sys.executable, "-m", "streamweir", "serve", "-c", config, "--port", str(place.port)]
 
 
@@ -111,6 +112,7 @@ PATHS = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
 NGINX = Proxy("nginx", _nginx, lambda: "" if nginx_path() else "make deps")
 OFF = Proxy("streamweir, guard off", lambda place: _ours(place, guard=False), ours=True)
 ON = Proxy("streamweir, guard on", lambda place: _ours(place, guard=True), ours=True)
+RECORDING = Proxy("streamweir, records on", lambda place: _ours(place, guard=False, records=True), ours=True)
 FLOOR = "bytes passed on in Python"
 PASSING = Proxy(f"{FLOOR}, unread", _floor, environ=PATHS)
 READING = Proxy(f"{FLOOR}, read", lambda place: _floor(place, "--read"), environ=PATHS)
@@ -131,13 +133,14 @@ COLUMNS = (
     Column(READING.name, READING),
     Column("streamweir, guard off", OFF),
     Column("streamweir, guard on", ON),
+    Column("streamweir, guard off, records on", RECORDING),
     Column("streamweir, guard off, WebSocket", OFF, "/ws", websocket=True),
     Column("streamweir, guard on, WebSocket", ON, "/ws", websocket=True),
     Column("Express and axios", TUTORIAL),
     Column("Portkey", PORTKEY_GATEWAY),
     Column("LiteLLM", LITELLM_PROXY),
 )
-QUICK = tuple(one for one in COLUMNS if one.proxy in (NGINX, OFF, ON) and not one.websocket)
+QUICK = tuple(one for one in COLUMNS if one.proxy in (NGINX, OFF, ON, RECORDING) and not one.websocket)
 
 
 def environ(proxy: Proxy, folder: Path) -> dict[str, str]:

@@ -45,8 +45,11 @@ http {{
 """
 
 
-def streamweir(upstream: int, terms: str | None) -> str:
-    """The defaults, with room for the knee's streams; no guard, or one of the fourteen kinds and a file of terms."""
+def streamweir(upstream: int, terms: str | None, records: str = "off") -> str:
+    """The defaults, with room for the knee's streams; no guard, or one of the fourteen kinds and a file of terms.
+
+    `records` is where they are kept.
+    """
     guard = "on" if terms else "off"
     text = f"""[upstreams.mock]
 dialect = "openai"
@@ -61,7 +64,7 @@ guard = "{guard}"
 max_streams = 10000
 
 [records]
-url = "off"
+url = "{records}"
 """
     return text if terms is None else f"{text}\n[guards.on]\nterms_file = {json.dumps(terms)}\n"
 

@@ -13,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Protocol
 
+from streamweir.errors import ConfigError
+
 Row = tuple[Any, ...]
 Params = Mapping[str, Any]
 
@@ -43,16 +45,28 @@ class Database(Protocol):
         """A named statement, and the rows that it gives. Bytes come and go as bytes, times as seconds (float)."""
         ...
 
+    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
+        """A named statement for each of these, and the rows that each gives."""
+        ...
+
     def many(self, name: str, rows: Sequence[Params], /) -> None:
-        """A named statement for each of these."""
+        """A named statement for each of these, which gives no rows."""
         ...
 
     def transaction(self, *, durable: bool) -> AbstractContextManager[None]:
-        """All or nothing, and no other writer in between. `durable`: also after a loss of power, else after a kill."""
+        """All or nothing. `durable`: no other such transaction in between, and it outlasts a loss of power.
+
+        Else it outlasts a kill of this process; on PostgreSQL others may write in between, so that what it does must
+        not depend on what it has read.
+        """
         ...
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Whatever is read inside is as it was at one moment, and nothing is written."""
+        ...
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted where the store can help it."""
         ...
 
     def close(self) -> None:
@@ -70,6 +84,18 @@ def statements() -> Mapping[str, str]:
                 name, _, text = block.partition("\n")
                 found[name.strip()] = text.strip().rstrip(";")
     return found
+
+
+def check_version(kind: str, version: int, where: str) -> None:
+    """Raises ConfigError where a schema of this version is not the one that this streamweir knows."""
+    newest = migrations(kind)[-1][0]
+    if version > newest:
+        raise ConfigError(
+            f"the records in {where} have schema {version}, and this version knows up to {newest}: "
+            "use the streamweir that wrote them, or a newer one, or give another records.url"
+        )
+    if version < newest:
+        raise ConfigError(f"{where} holds no records of this version: start what writes them once")
 
 
 @cache

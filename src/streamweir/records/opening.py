@@ -1,15 +1,31 @@
-"""Opens the store that a URL names."""
+"""From `records.url` to a database."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from streamweir.errors import ConfigError
 from streamweir.records.database import Database
 from streamweir.records.sqlite import Sqlite
 
+KNOWN: Final = "sqlite:///records.db (beside the process), sqlite:////var/lib/streamweir/records.db, postgresql://…"
 
-def open_database(url: str) -> Database:
-    """A connection to `sqlite:///relative.db` or `sqlite:////absolute.db`. Raises ConfigError, DatabaseError."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-        return Sqlite(rest[1:])
-    raise ConfigError(f"records.url is {url!r}: give sqlite:///file.db, or sqlite:////path/to/file.db")
+
+def open_database(url: str, *, read_only: bool = False) -> Database:
+    """A connection, for one thread. Raises ConfigError for a URL that names none, and DatabaseError."""
+    scheme, colon, rest = url.partition("://")
+    if colon and scheme == "sqlite":
+        path = rest.removeprefix("/")
+        if path == rest or path in ("", ":memory:"):
+            raise ConfigError(f"records.url names no file: it is one of {KNOWN}")
+        return Sqlite(path, read_only=read_only)
+    if colon and scheme in ("postgresql", "postgres"):
+        try:
+            from streamweir.records.postgres import Postgres
+        except ImportError as error:
+            raise ConfigError(
+                f"records.url names PostgreSQL, and psycopg does not load ({error}): pip install 'streamweir[postgres]'"
+            ) from None
+        return Postgres(url, read_only=read_only)
+    # not the URL itself: there may be a password in it
+    raise ConfigError(f"records.url is of no database that is known: it is one of {KNOWN}")

@@ -15,6 +15,7 @@ from streamweir.records import ledger
 from streamweir.records.database import Database, DatabaseError
 from streamweir.records.entry import Asker, Entry, row_of_dead
 from streamweir.records.opening import open_database
+from streamweir.records.runs import Alive, alive_for
 from streamweir.records.settings import RecordsSettings
 from streamweir.records.upkeep import Upkeep
 from streamweir.records.writer import Writer
@@ -35,14 +36,16 @@ class Records:
         self.settings = settings
         self.run = os.urandom(16).hex()
         self.upkeep = Upkeep(settings)
+        self._alive: Alive | None = None
         self.writer = Writer(self._connect, self.run, self._look)
 
     def start(self) -> None:
         """Open the store, and close what dead processes left open. Raises ConfigError, DatabaseError."""
         database = open_database(self.settings.url)
+        self._alive = alive_for(database)
         try:
             self.upkeep.start(database)
-            ledger.begin_run(database, self.run, time.time())
+            self._alive.begin(database, self.run, time.time())
             self._look(database, time.time())
         except BaseException:
             database.close()
@@ -73,14 +76,15 @@ class Records:
         return open_database(self.settings.url)
 
     def _end(self, database: Database) -> None:
-        # what is open still, nobody will close but the next process
-        if not database.run("streams_of_run", {"run": self.run, "most": 1}):
-            with database.transaction(durable=False):
-                database.run("end_run", {"run": self.run})
+        if self._alive is not None:
+            self._alive.end(database)
         self.upkeep.end(database, time.time())
 
     def _look(self, database: Database, now: float) -> None:
-        for run in self._dead(database, now):
+        if self._alive is None:
+            return
+        self._alive.renew(database, now)
+        for run in self._alive.dead(database, now):
             swept = ledger.sweep(database, run, partial(self._row_of_dead, now), now)
             if swept:
                 log.warning("%d streams of a process that ended without a word were recorded as interrupted", swept)
@@ -88,9 +92,6 @@ class Records:
 
     def _row_of_dead(self, now: float, row: ledger.OpenRow) -> ledger.CloseRow:
         return row_of_dead(self.settings, row, now)
-
-    def _dead(self, database: Database, now: float) -> list[str]:
-        return [run for run, _ in database.run("other_runs", {"run": self.run})]
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from streamweir.errors import ConfigError
-from streamweir.records.database import NO_PARAMS, DatabaseError, Params, Row, migrations, statements
+from streamweir.records.database import NO_PARAMS, DatabaseError, Params, Row, check_version, migrations, statements
 
 BUSY_MS: Final = 500
 """Milliseconds in which another process's write is waited for before it counts as a failure that is tried again."""
@@ -49,7 +48,7 @@ class Sqlite:
                 # what was purged or forgotten must not be found in the file's free pages
                 self._execute("PRAGMA secure_delete = ON")
                 self._migrate()
-            self._check_version()
+            check_version(self.kind, self.version, path)
         except sqlite3.Error as error:
             self._connection.close()
             raise _failed(error, path) from None
@@ -60,13 +59,16 @@ class Sqlite:
     def run(self, name: str, params: Params = NO_PARAMS, /) -> list[Row]:
         try:
             return self._execute(self._statements[name], params).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, OverflowError) as error:
             raise _failed(error, self.path) from None
+
+    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
+        return [self.run(name, params) for params in rows]
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:
         try:
             self._connection.executemany(self._statements[name], rows)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, OverflowError) as error:
             raise _failed(error, self.path) from None
 
     @contextmanager
@@ -129,16 +131,6 @@ class Sqlite:
                 self._execute("ROLLBACK")
                 raise
 
-    def _check_version(self) -> None:
-        newest = migrations(self.kind)[-1][0]
-        if self.version > newest:
-            raise ConfigError(
-                f"the records in {self.path} have schema {self.version}, and this version knows up to {newest}: "
-                "use the streamweir that wrote them, or a newer one, or give another records.url"
-            )
-        if self.version < newest:
-            raise ConfigError(f"{self.path} holds no records of this version: start what writes them once")
-
 
 def _lenient(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
@@ -155,7 +147,10 @@ def _split(script: str) -> list[str]:
     return [statement for part in "\n".join(lines).split(";") if (statement := part.strip())]
 
 
-def _failed(error: sqlite3.Error | OSError, path: str) -> DatabaseError:
+def _failed(error: Exception, path: str) -> DatabaseError:
+    if isinstance(error, ValueError | OverflowError):
+        # a value that is no text or number here; the error itself may hold it
+        return DatabaseError(f"the records in {path}: {type(error).__name__}", away=False)
     if isinstance(error, OSError):
         return DatabaseError(f"the records in {path}: {error.strerror or error}", away=True)
     away = isinstance(error, sqlite3.OperationalError) and "no such" not in str(error)

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from streamweir.errors import ConfigError
 from streamweir.records import ledger
 from streamweir.records.database import Database, DatabaseError
 from streamweir.records.ledger import CloseRow, OpenRow
@@ -119,6 +120,8 @@ class Writer:
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + SEEN_EVERY
                 self._look()
+        while self._calls:
+            self._calls.popleft()[1].cancel()
         if self._database is not None:
             self._database.close()
 
@@ -131,8 +134,8 @@ class Writer:
             database = self._database or self._connected()
             opened = [job.row for job in opens if isinstance(job.row, OpenRow)]
             recorded = ledger.write(database, self._run, opened, rows, time.time())
-        except DatabaseError as error:
-            if not error.away:
+        except Exception as error:
+            if not _is_away(error):
                 return self._refused(batch, error)
             self._failed(error)
             self._tell([(job, False) for job in opens])
@@ -144,20 +147,21 @@ class Writer:
             if not self._stopping:
                 time.sleep(AGAIN_AFTER)
             return False
-        if self.away is not None:
-            log.warning("the records are written again")
-            self.away = None
+        self._back()
         self.written += len(batch)
         self._tell([*((job, True) for job in opens), *zip(closes, recorded, strict=True)])
         return True
 
-    def _refused(self, batch: list[Job], error: DatabaseError) -> bool:
-        """The database can be reached, and says no: whatever it does not take must not keep the others out."""
+    def _refused(self, batch: list[Job], error: Exception) -> bool:
+        """One of them cannot be made, or the database says no: it must not keep the others out."""
         if len(batch) > 1:
-            for job in batch:
-                self._write([job])
+            for number, job in enumerate(batch, 1):
+                if not self._write([job]):
+                    self._jobs.extendleft(reversed(batch[number:]))
+                    return False
             return True
-        log.error("a record cannot be written, and is lost: %s", error.message)
+        known = isinstance(error, DatabaseError)
+        log.error("a record cannot be written, and is lost: %s", error, exc_info=None if known else error)
         self.lost += 1
         self._tell([(batch[0], False)])
         return True
@@ -167,11 +171,9 @@ class Writer:
             return
         try:
             answer = asked(self._database or self._connected())
-        except DatabaseError as error:
-            if error.away:
-                self._failed(error)
-            future.set_exception(error)
         except BaseException as error:
+            if _is_away(error):
+                self._failed(error)
             future.set_exception(error)
         else:
             future.set_result(answer)
@@ -180,22 +182,33 @@ class Writer:
         self._database = self._connect()
         return self._database
 
-    def _failed(self, error: DatabaseError) -> None:
+    def _failed(self, error: BaseException) -> None:
         if self.away is None:
-            log.error("%s; it is tried again", error.message)
-        self.away = error.message
+            log.error("%s; it is tried again", error)
+        self.away = str(error)
         if self._database is not None:
             # whatever state the connection is in: the next one is a new one
             self._database.close()
             self._database = None
 
+    def _back(self) -> None:
+        if self.away is not None:
+            log.warning("the records are written again")
+            self.away = None
+
     def _look(self) -> None:
-        if self._idle is None:
-            return
         try:
-            self._idle(self._database or self._connected(), time.time())
-        except DatabaseError as error:
-            self._failed(error)
+            database = self._database or self._connected()
+            if self._idle is not None:
+                self._idle(database, time.time())
+        except Exception as error:
+            if _is_away(error):
+                self._failed(error)
+            else:
+                log.exception("what is looked at now and then failed")
+        else:
+            # also where nothing is left to write, since nobody asks while it is away
+            self._back()
 
     @staticmethod
     def _tell(told: list[tuple[Job, bool]]) -> None:
@@ -211,6 +224,11 @@ class Writer:
                 except RuntimeError:
                     # it was closed meanwhile: nobody waits there any more
                     continue
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether the same may succeed later. A schema that another version brought is mended by a restart, or by hand."""
+    return error.away if isinstance(error, DatabaseError) else isinstance(error, ConfigError)
 
 
 def _made(job: Job) -> CloseRow:

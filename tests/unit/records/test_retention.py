@@ -1,4 +1,3 @@
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -6,18 +5,19 @@ import pytest
 from streamweir.audit.record import Forgotten, Purged, read_signed
 from streamweir.records import retention
 from streamweir.records.checkpoints import Checkpoints, Every
+from streamweir.records.database import Database
 from streamweir.records.reading import Reader
 from streamweir.records.retention import Gone, Rule, forget, purge
-from streamweir.records.sqlite import Sqlite
-from tests.unit.records.stores import AT, SIGNER, audited, closed, write
+from tests.stores import Store
+from tests.unit.records.logs import AT, SIGNER, audited, closed, write
 
 DAY = 86400.0
 RULE = Rule(7 * DAY, "7d")
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Sqlite:
-    database = Sqlite(str(tmp_path / "a.db"))
+def database(store: Store) -> Database:
+    database = store.open()
     rows = [
         closed(
             number,
@@ -34,15 +34,20 @@ def database(tmp_path: Path) -> Sqlite:
     return database
 
 
-def signed(database: Sqlite) -> list[Purged | Forgotten]:
+def change(database: Database, statement: str) -> None:
+    """What somebody does to the store who can write to it."""
+    database._connection.execute(statement)  # type: ignore[attr-defined]
+
+
+def signed(database: Database) -> list[Purged | Forgotten]:
     return [read_signed(row.body or b"", [SIGNER.verifier]) for row in Reader(database).signed_rows()]
 
 
-def sign(database: Sqlite) -> None:
+def sign(database: Database) -> None:
     Checkpoints(SIGNER, Every()).look(database, AT, at_once=True)
 
 
-def test_what_is_older_than_the_rule_goes_and_the_log_says_so(database: Sqlite) -> None:
+def test_what_is_older_than_the_rule_goes_and_the_log_says_so(database: Database) -> None:
     assert purge(database, SIGNER, RULE, AT + 7 * DAY) == (Gone(), 0)
     assert purge(database, SIGNER, RULE, AT + 10.5 * DAY) == (Gone(4, 4), 0)
     (record,) = signed(database)
@@ -63,10 +68,12 @@ def test_what_is_older_than_the_rule_goes_and_the_log_says_so(database: Sqlite) 
     assert audited(database) == []
 
 
-def test_a_purge_goes_on_batch_by_batch_past_what_is_not_due(database: Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_purge_goes_on_batch_by_batch_past_what_is_not_due(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retention, "BATCH", 3)
     # a machine whose clock was wrong wrote this one
-    database._execute("UPDATE records SET closed_at = closed_at + 864000 WHERE position = 1")
+    change(database, "UPDATE records SET closed_at = closed_at + 864000 WHERE position = 1")
     first, purged = 0, []
     for _ in range(9):
         gone, first = purge(database, SIGNER, RULE, AT + 12.5 * DAY, first)
@@ -77,7 +84,7 @@ def test_a_purge_goes_on_batch_by_batch_past_what_is_not_due(database: Sqlite, m
     assert audited(database) == []
 
 
-def test_a_purge_that_fails_leaves_everything(database: Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_purge_that_fails_leaves_everything(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no")
 
@@ -90,10 +97,10 @@ def test_a_purge_that_fails_leaves_everything(database: Sqlite, monkeypatch: pyt
     assert all(row.body for row in Reader(database).rows())
 
 
-def test_a_body_deleted_without_a_purge_is_found(database: Sqlite) -> None:
+def test_a_body_deleted_without_a_purge_is_found(database: Database) -> None:
     purge(database, SIGNER, RULE, AT + 10.5 * DAY)
-    database._execute("UPDATE records SET nonce = NULL, body = NULL WHERE position = 4")
-    database._execute("DELETE FROM texts WHERE record_id = 'rec-0007'")
+    change(database, "UPDATE records SET nonce = NULL, body = NULL WHERE position = 4")
+    change(database, "DELETE FROM texts WHERE record_id = 'rec-0007'")
     sign(database)
     assert [(one.kind, one.first, one.last) for one in audited(database)] == [
         ("body_missing", 4, 4),
@@ -103,7 +110,7 @@ def test_a_body_deleted_without_a_purge_is_found(database: Sqlite) -> None:
 
 @pytest.mark.parametrize(("subject", "numbers"), [("person-0", [0, 3, 6, 9]), ("talk-9", [9]), ("talk-4", [4])])
 def test_whoever_is_forgotten_leaves_no_text_and_the_log_still_verifies(
-    tmp_path: Path, database: Sqlite, subject: str, numbers: list[int]
+    store: Store, database: Database, subject: str, numbers: list[int]
 ) -> None:
     queued = 1 if 9 in numbers else 0
     assert forget(database, SIGNER, subject, AT) == Gone(len(numbers), len(numbers), 0, queued)
@@ -115,15 +122,17 @@ def test_whoever_is_forgotten_leaves_no_text_and_the_log_still_verifies(
     # bodies keep the conversation's id: what a subject is called stands nowhere any more
     assert subject not in str(record)
     database.scrub()
-    content = (tmp_path / "a.db").read_bytes() + (tmp_path / "a.db-wal").read_bytes()
-    for number in range(10):
-        assert (f"the answer number {number} in clear".encode() in content) is (number not in numbers)
-    assert (b"person-0" in content) is (subject != "person-0")
+    if store.kind == "sqlite":
+        path = store.url.removeprefix("sqlite:///")
+        content = Path(path).read_bytes() + Path(f"{path}-wal").read_bytes()
+        for number in range(10):
+            assert (f"the answer number {number} in clear".encode() in content) is (number not in numbers)
+        assert (b"person-0" in content) is (subject != "person-0")
     assert forget(database, SIGNER, subject, AT) == Gone()
     assert len(signed(database)) == 1
 
 
-def test_many_are_forgotten_in_several_records(database: Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_are_forgotten_in_several_records(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "MAX_FORGOTTEN", 3)
     assert forget(database, SIGNER, "person-0", AT).texts == 4
     assert [len(record.records) for record in signed(database) if isinstance(record, Forgotten)] == [3, 1]
@@ -131,13 +140,39 @@ def test_many_are_forgotten_in_several_records(database: Sqlite, monkeypatch: py
     assert audited(database) == []
 
 
-def test_a_text_put_back_is_found(tmp_path: Path, database: Sqlite) -> None:
+def test_a_text_put_back_is_found(database: Database) -> None:
     forget(database, SIGNER, "person-1", AT)
     sign(database)
-    with sqlite3.connect(tmp_path / "a.db") as other:
-        other.execute(
-            "INSERT INTO texts VALUES ('rec-0001', 'person-1', ?, 'the answer number 1 in clear')",
-            ((1).to_bytes(16, "big"),),
-        )
-    other.close()
+    kept = closed(1, subject="person-1", text="the answer number 1 in clear").text
+    assert kept is not None
+    database.run("keep_text", {"record_id": "rec-0001", **kept._asdict(), "text": kept.text.encode()})
     assert [(one.kind, one.first) for one in audited(database)] == [("not_forgotten", 1)]
+
+
+def test_passages_of_a_vector_store_go_too(database: Database) -> None:
+    asked: list[str] = []
+
+    def passages(_: Database, subject: str) -> int:
+        asked.append(subject)
+        return 7 if subject != "nobody" else 0
+
+    assert forget(database, SIGNER, "person-1", AT, passages) == Gone(3, 3, 7, 0)
+    # whose text is kept nowhere else
+    assert forget(database, SIGNER, "other", AT, passages) == Gone(0, 0, 7, 0)
+    assert forget(database, SIGNER, "nobody", AT, passages) == Gone()
+    assert asked == ["person-1", "other", "nobody"]
+    assert [(list(one.records), one.passages) for one in signed(database) if isinstance(one, Forgotten)] == [
+        (["rec-0001", "rec-0004", "rec-0007"], 7),
+        ([], 7),
+    ]
+    sign(database)
+    assert audited(database) == []
+
+
+def test_what_is_read_in_a_snapshot_is_of_one_moment(store: Store, database: Database) -> None:
+    other = store.open(read_only=True)
+    with other.snapshot():
+        before = list(Reader(other).rows())
+        purge(database, SIGNER, RULE, AT + 10.5 * DAY)
+        assert list(Reader(other).rows()) == before
+    assert len(list(Reader(other).rows())) == len(before) + 1

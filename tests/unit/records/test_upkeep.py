@@ -16,7 +16,7 @@ from streamweir.records.settings import RecordsSettings
 from streamweir.records.signing import signer_of, verifiers_of
 from streamweir.records.sqlite import Sqlite
 from streamweir.records.upkeep import Upkeep
-from tests.unit.records.stores import AT, SIGNER, audited, closed, write
+from tests.unit.records.logs import AT, SIGNER, audited, closed, write
 
 DAY = 86400.0
 
@@ -25,7 +25,7 @@ def settings_of(path: Path, **changed: object) -> RecordsSettings:
     return RecordsSettings(f"sqlite:///{path}")._replace(**changed)
 
 
-def filled(path: Path) -> Sqlite:
+def opened(path: Path) -> Sqlite:
     database = Sqlite(str(path))
     write(database, [closed(number, at=AT + number * DAY) for number in range(10)])
     return database
@@ -37,27 +37,29 @@ def bodies(database: Sqlite) -> int:
 
 def test_a_log_is_signed_with_the_key_beside_it_and_purged(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    database = filled(path)
+    database = opened(path)
     upkeep = Upkeep(settings_of(path, anchors=("anchor.txt",)))
     upkeep.start(database)
     keys = tuple(verifiers_of(tmp_path / "a.db.vkey"))
-    upkeep.look(database, AT + 10.5 * DAY)
+    upkeep.look(database, AT + 11 * DAY - 30)
     assert bodies(database) == 6
-    upkeep.end(database, AT + 10.5 * DAY)
+    upkeep.end(database, AT + 11 * DAY - 30)
     assert audited(database, keys) == []
     sizes = [size for size, _ in database.run("checkpoints_behind", {"size": 0, "most": 9})]
     assert sizes == [10, 11]
     queued = [row[0] for row in database._execute("SELECT target FROM outbox WHERE kind = 'anchor'")]
     assert queued == ["anchor.txt"] * 2
     # looked at again only after a while
-    upkeep.look(database, AT + 10.5 * DAY + 59)
+    upkeep.look(database, AT + 11 * DAY + 29)
     assert bodies(database) == 6
+    upkeep.look(database, AT + 11 * DAY + 30)
+    assert bodies(database) == 5
     upkeep.look(database, AT + 30 * DAY)
     assert bodies(database) == 0
 
 
 def test_a_legal_hold_keeps_all(tmp_path: Path) -> None:
-    database = filled(tmp_path / "a.db")
+    database = opened(tmp_path / "a.db")
     upkeep = Upkeep(settings_of(tmp_path / "a.db", legal_hold=True))
     upkeep.start(database)
     upkeep.look(database, AT + 900 * DAY)
@@ -66,7 +68,7 @@ def test_a_legal_hold_keeps_all(tmp_path: Path) -> None:
 
 def test_records_that_are_started_and_stopped_are_signed(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    filled(path).close()
+    opened(path).close()
     records = Records(settings_of(path, legal_hold=True, every=Every(records=1, seconds=1)))
     records.start()
     records.stop()

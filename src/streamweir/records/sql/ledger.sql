@@ -1,14 +1,12 @@
--- name: begin_run
-INSERT INTO runs (run, began_at, seen_at) VALUES (:run, :at, :at)
-
 -- name: see_run
-UPDATE runs SET seen_at = :at WHERE run = :run
+INSERT INTO runs (run, began_at, seen_at) VALUES (:run, :at, :at)
+ON CONFLICT (run) DO UPDATE SET seen_at = excluded.seen_at
 
 -- name: end_run
-DELETE FROM runs WHERE run = :run
+DELETE FROM runs WHERE run = :run AND NOT EXISTS (SELECT 1 FROM open_streams WHERE open_streams.run = :run)
 
 -- name: other_runs
-SELECT run, seen_at FROM runs WHERE run <> :run
+SELECT run, seen_at FROM runs WHERE run <> :run ORDER BY run
 
 -- name: open_stream
 INSERT INTO open_streams (record_id, run, opened_at, body) VALUES (:record_id, :run, :opened_at, :body)
@@ -22,8 +20,8 @@ SELECT count(*) FROM open_streams
 -- name: forget_open
 DELETE FROM open_streams WHERE record_id = :record_id
 
--- name: is_recorded
-SELECT 1 FROM records WHERE record_id = :record_id
+-- name: leaf_of
+SELECT leaf FROM records WHERE record_id = :record_id
 
 -- name: tree
 SELECT size, frontier FROM tree WHERE one = 1

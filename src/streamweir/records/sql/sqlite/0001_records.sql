@@ -18,8 +18,8 @@ INSERT INTO tree VALUES (1, 0, x'');
 
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, made_at REAL NOT NULL, note TEXT NOT NULL);
 
--- replies' texts, where they are kept at all
-CREATE TABLE texts (record_id TEXT PRIMARY KEY, subject TEXT, salt BLOB NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
+-- replies' texts, where they are kept at all; as UTF-8, since not every database's text holds every character
+CREATE TABLE texts (record_id TEXT PRIMARY KEY, subject TEXT, salt BLOB NOT NULL, text BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX texts_subject ON texts (subject) WHERE subject IS NOT NULL;
 
 -- what is to be delivered: `state` is due, leased or dead; what was delivered is deleted

@@ -1,15 +1,13 @@
 """A records store in a file, and streams that are written to it as the proxy does."""
 
-from pathlib import Path
-
 from streamweir.audit.findings import Finding
 from streamweir.audit.note import Signer, Verifier
 from streamweir.audit.record import SALT_BYTES, StreamRecord, canonical, commitment
 from streamweir.audit.verify import Verification, verify
 from streamweir.records import ledger
+from streamweir.records.database import Database
 from streamweir.records.ledger import CloseRow, Delivery, Text
 from streamweir.records.reading import Reader
-from streamweir.records.sqlite import Sqlite
 from streamweir.report import Report
 
 SIGNER = Signer("streamweir/test", bytes(range(32)))
@@ -47,18 +45,17 @@ def closed(
     return CloseRow(record_id, "stream", at, number.to_bytes(16, "big"), canonical(record), kept, sent)
 
 
-def write(database: Sqlite, rows: list[CloseRow]) -> None:
+def write(database: Database, rows: list[CloseRow]) -> None:
     assert all(ledger.write(database, "run", [], rows, AT))
 
 
-def filled(path: Path, count: int = 20) -> Sqlite:
-    database = Sqlite(str(path))
+def filled(database: Database, count: int = 20) -> Database:
     write(database, [closed(number) for number in range(count)])
     return database
 
 
 def audited(
-    database: Sqlite, keys: tuple[Verifier, ...] = (SIGNER.verifier,), anchors: tuple[tuple[str, str], ...] = ()
+    database: Database, keys: tuple[Verifier, ...] = (SIGNER.verifier,), anchors: tuple[tuple[str, str], ...] = ()
 ) -> list[Finding]:
     reader = Reader(database)
     with database.snapshot():
