@@ -61,6 +61,14 @@ class Database(Protocol):
         """
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Whatever is read inside is as it was at one moment, and nothing is written."""
+        ...
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted where the store can help it."""
+        ...
+
     def close(self) -> None:
         """End the connection; again: nothing."""
         ...

@@ -52,6 +52,8 @@ SET idle_in_transaction_session_timeout = '10s'
 # its reads see what the last holder of the lock wrote: a snapshot is a statement's, whatever the server's default is
 BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 
+SNAPSHOT: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
 ALONE: Final = b"SELECT pg_advisory_xact_lock(%d)"
 
 UNFLUSHED: Final = b"SET LOCAL synchronous_commit = off"
@@ -152,6 +154,21 @@ class Postgres:
             raise caught
         if ended is None or ended.statusmessage != "COMMIT":
             raise DatabaseError(f"the records in {self.where}: the server took a transaction back", away=True)
+
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        try:
+            self._connection.execute(SNAPSHOT)
+            try:
+                yield
+            finally:
+                self._roll_back()
+        except psycopg.Error as error:
+            raise self._failed(error) from None
+
+    def scrub(self) -> None:
+        # the server's vacuum does, in its time
+        return
 
     def close(self) -> None:
         self._connection.close()

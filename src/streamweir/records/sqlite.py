@@ -40,6 +40,8 @@ class Sqlite:
             if read_only:
                 address = f"{Path(path).absolute().as_uri()}?mode=ro"
                 self._connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+                # a byte that was changed must not keep the audit from saying so
+                self._connection.text_factory = _lenient
             else:
                 _private(path)
                 self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -52,6 +54,8 @@ class Sqlite:
             if not read_only:
                 self._execute("PRAGMA journal_mode = WAL")
                 self._execute(f"PRAGMA wal_autocheckpoint = {PAGES_A_CHECKPOINT}")
+                # what was purged or forgotten must not be found in the file's free pages
+                self._execute("PRAGMA secure_delete = ON")
                 self._migrate()
             check_version(self.kind, self.version, path)
         except sqlite3.Error as error:
@@ -110,6 +114,24 @@ class Sqlite:
         except sqlite3.Error as error:
             raise _failed(error, self.path) from None
 
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        try:
+            self._execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                self._execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
+    def scrub(self) -> None:
+        """Move what was written into the file, so that what was deleted is not left in the write-ahead log either."""
+        try:
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
     def close(self) -> None:
         self._connection.close()
 
@@ -143,6 +165,10 @@ def _at_a_time(rows: Sequence[T]) -> Iterator[Sequence[T]]:
         size = min(AT_A_TIME, 1 << ((len(rows) - at).bit_length() - 1))
         yield rows[at : at + size]
         at += size
+
+
+def _lenient(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _private(path: str) -> None:
