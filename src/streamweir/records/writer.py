@@ -62,7 +62,7 @@ class Writer:
         self._jobs: deque[Job] = deque()
         self._calls: deque[tuple[Callable[[Database], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
-        self._stopping = False
+        self.stopping = False
         self._thread = threading.Thread(target=self._work, name="streamweir-records", daemon=True)
         self._database: Database | None = None
         self.away: str | None = None
@@ -75,7 +75,10 @@ class Writer:
         self._thread.start()
 
     def put(self, job: Job) -> None:
-        """Write this with the next transaction. From any thread."""
+        """Write this with the next transaction. From any thread; behind `stop` it is not written."""
+        if self.stopping and not self._thread.is_alive():
+            self._tell([(job, False)])
+            return
         self._jobs.append(job)
         if not self._wake.is_set():
             self._wake.set()
@@ -89,9 +92,10 @@ class Writer:
 
     def stop(self, within: float) -> bool:
         """Write what is queued, for at most so many seconds, and end the thread. Whether all was written."""
-        self._stopping = True
+        self.stopping = True
         self._wake.set()
-        self._thread.join(within)
+        if self._thread.is_alive():
+            self._thread.join(within)
         return not self._thread.is_alive() and not self._jobs
 
     @property
@@ -106,16 +110,16 @@ class Writer:
         while True:
             jobs = self._jobs
             if not (jobs or self._calls):
-                if self._stopping:
+                if self.stopping:
                     break
                 self._wake.clear()
                 if not (jobs or self._calls):
                     self._wake.wait(max(0.0, look_at - time.monotonic()))
             if jobs:
                 batch = [jobs.popleft() for _ in range(min(len(jobs), BATCH))]
-                if not self._write(batch) and self._stopping:
+                if not self._write(batch) and self.stopping:
                     break
-            if self._calls and not (jobs and self._stopping):
+            if self._calls and not (jobs and self.stopping):
                 self._answer(*self._calls.popleft())
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + SEEN_EVERY
@@ -144,7 +148,7 @@ class Writer:
             while len(self._jobs) > KEPT:
                 self.lost += 1
                 self._tell([(self._jobs.pop(), False)])
-            if not self._stopping:
+            if not self.stopping:
                 time.sleep(AGAIN_AFTER)
             return False
         self._back()
