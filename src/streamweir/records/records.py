@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -30,17 +31,34 @@ MAX_SUBJECT: Final = 256
 
 
 class Records:
-    """See the module's docstring. `start` before the first entry; `stop` behind the last stream. From any thread."""
+    """See the module's docstring. `start` before the first stream is opened, `stop` behind the last one.
+
+    From any thread, and each of them as often as you like: the first counts.
+    """
 
     def __init__(self, settings: RecordsSettings) -> None:
         self.settings = settings
+        self._starting = threading.Lock()
+        self.started = False
         self.run = os.urandom(16).hex()
         self.upkeep = Upkeep(settings)
         self._alive: Alive | None = None
         self.writer = Writer(self._connect, self.run, self._look)
 
     def start(self) -> None:
-        """Open the store, and close what dead processes left open. Raises ConfigError, DatabaseError."""
+        """Open the store, and close what dead processes left open. Raises ConfigError, also where it cannot be opened.
+
+        Where that failed, it may be tried again.
+        """
+        with self._starting:
+            if not self.started:
+                try:
+                    self._start()
+                except DatabaseError as error:
+                    raise ConfigError(f'{error.message}; give another records.url, or "off"') from None
+                self.started = True
+
+    def _start(self) -> None:
         database = open_database(self.settings.url)
         self._alive = alive_for(database)
         try:
@@ -53,8 +71,11 @@ class Records:
         self.writer.start(database)
 
     def stop(self) -> None:
-        """Write what is queued, and let go of the store."""
-        if not self.writer.stop(STOP_WITHIN, self._end):
+        """Write what is queued, and let go of the store. What comes behind that is not written."""
+        with self._starting:
+            running, self.started = self.started and not self.writer.stopping, True
+            written = self.writer.stop(STOP_WITHIN, self._end)
+        if running and not written:
             log.error("%d rows of the records were not written: %s", self.writer.queued, self.writer.away or "too slow")
 
     def entry(self, asker: Asker, metadata: Mapping[str, Any], conversation_id: str | None) -> Entry:
@@ -101,10 +122,7 @@ def new_id(now: float) -> str:
 @contextmanager
 def recording(records: Records) -> Generator[None]:
     """The store is open inside. Raises ConfigError, also where its file cannot be written."""
-    try:
-        records.start()
-    except DatabaseError as error:
-        raise ConfigError(f'{error.message}; give another records.url, or "off"') from None
+    records.start()
     try:
         yield
     finally:
