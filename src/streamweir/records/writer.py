@@ -71,6 +71,8 @@ class Writer:
         self._last: Callable[[Database], None] | None = None
         self._thread = threading.Thread(target=self._work, name="streamweir-records", daemon=True)
         self._database: Database | None = None
+        self.enqueued: Callable[[], None] | None = None
+        """Called where something waits to be delivered that did not before."""
         self.away: str | None = None
         self.lost = 0
         self.written = 0
@@ -168,6 +170,8 @@ class Writer:
             return False
         self._back()
         self.written += len(batch)
+        if self.enqueued is not None and any(row.deliveries for row in rows):
+            self.enqueued()
         self._tell([*((job, True) for job in opens), *zip(closes, recorded, strict=True)])
         return True
 
