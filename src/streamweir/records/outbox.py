@@ -100,7 +100,8 @@ def turn(
                 database.run("bury_target", {**key, "reason": "the endpoint wants no more deliveries"})
                 continue
             database.run("take_over", {**key, "now": now})
-            database.run("lease_due", {**key, "lease": lease, "now": now, "until": until, "most": ask.most})
+            asked = {**key, "lease": lease, "now": now, "until": until, "most": ask.most}
+            database.run(f"lease_due_{database.kind}", asked)
             leased += [Leased(*row) for row in database.run("leased_now", {**key, "lease": lease})]
     return leased
 

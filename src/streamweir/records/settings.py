@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from streamweir.records.checkpoints import Announce, Every
 from streamweir.records.ledger import Delivery
 from streamweir.report import Report
 
@@ -31,7 +32,7 @@ Deliver = Callable[[Closed], Sequence[Delivery]]
 class RecordsSettings(NamedTuple):
     """`retention` is in seconds, as configured in `retention_said`; `text`: replies' texts are kept.
 
-    `delivers` are asked for what leaves with each record.
+    `delivers` are asked for what leaves with each record, `announces` for what leaves with each checkpoint.
     """
 
     url: str
@@ -40,3 +41,8 @@ class RecordsSettings(NamedTuple):
     retention_said: str = "7d"
     text: bool = False
     delivers: tuple[Deliver, ...] = ()
+    signing_key_file: str | None = None
+    every: Every = Every()
+    anchors: tuple[str, ...] = ()
+    legal_hold: bool = False
+    announces: tuple[Announce, ...] = ()

@@ -1,7 +1,7 @@
 """Leases, ends and dead letters of the outbox, on both databases."""
 
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -173,7 +173,7 @@ def test_looking_for_what_is_due_reads_an_index(database: Database) -> None:
     """A dead endpoint's backlog must not be read for another one's deliveries."""
     if database.kind != "sqlite":
         pytest.skip("PostgreSQL plans by statistics, and a table this small is scanned")
-    for name in ("is_due", "is_left", "take_over", "lease_due", "leased_now"):
+    for name in ("is_due", "is_left", "take_over", "lease_due_sqlite", "leased_now"):
         text = database._statements[name]
         plan = database._connection.execute(
             f"EXPLAIN QUERY PLAN {text}",
@@ -181,12 +181,12 @@ def test_looking_for_what_is_due_reads_an_index(database: Database) -> None:
         ).fetchall()
         steps = [row[3] for row in plan]
         assert not [step for step in steps if step.startswith("SCAN")], (name, steps)
-        if name in ("lease_due", "is_due"):
+        if name in ("lease_due_sqlite", "is_due"):
             assert any("outbox_due (kind=? AND target=? AND state=? AND due_at<?)" in step for step in steps), steps
 
 
 def test_connections_that_lease_at_once_never_get_the_same(store: Store) -> None:
-    """On PostgreSQL leases need no lock: who comes second asks again what is due."""
+    """On PostgreSQL nobody waits for another's lease."""
     databases = [store.open() for _ in range(4)]
     put(databases[0], *(f"m{number:03}" for number in range(200)))
     taken: list[list[Leased]] = [[] for _ in databases]
@@ -195,8 +195,9 @@ def test_connections_that_lease_at_once_never_get_the_same(store: Store) -> None
     def work(number: int) -> None:
         together.wait()
         for turn in range(200):
-            with suppress(DatabaseError):
-                taken[number] += take(databases[number], f"r{number}.{turn}", Wanted("webhook", "a", 3))
+            # SQLite's one lock may be waited for too long; PostgreSQL must never come to that
+            with suppress(DatabaseError) if store.kind == "sqlite" else nullcontext():
+                taken[number] += take(databases[number], f"r{number}.{turn}", Wanted("webhook", "a", 1 + turn % 5))
             if len(states_left(databases[number])) == 0:
                 return
 

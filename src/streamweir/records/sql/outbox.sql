@@ -8,12 +8,19 @@ SELECT 1 FROM outbox WHERE kind = :kind AND target = :target AND state = 'leased
 UPDATE outbox SET state = 'due', leased_by = NULL, leased_until = NULL
 WHERE kind = :kind AND target = :target AND state = 'leased' AND leased_until <= :now
 
--- name: lease_due
--- what is due is asked again outside: who waited for the lease of another must not take the same rows
+-- name: lease_due_sqlite
 UPDATE outbox SET state = 'leased', leased_by = :lease, leased_until = :until, attempts = attempts + 1
-WHERE kind = :kind AND target = :target AND state = 'due' AND due_at <= :now AND message_id IN
+WHERE kind = :kind AND target = :target AND state = 'due' AND message_id IN
   (SELECT message_id FROM outbox WHERE kind = :kind AND target = :target AND state = 'due' AND due_at <= :now
   ORDER BY due_at, message_id LIMIT :most)
+
+-- name: lease_due_postgres
+-- what somebody else is leasing is passed over: nobody waits, and nobody holds what another waits for. The state is
+-- asked again outside, for rows whose lease was committed meanwhile
+UPDATE outbox SET state = 'leased', leased_by = :lease, leased_until = :until, attempts = attempts + 1
+WHERE kind = :kind AND target = :target AND state = 'due' AND message_id = ANY (ARRAY(SELECT message_id FROM outbox
+  WHERE kind = :kind AND target = :target AND state = 'due' AND due_at <= :now
+  ORDER BY due_at, message_id LIMIT :most FOR UPDATE SKIP LOCKED))
 
 -- name: leased_now
 SELECT message_id, record_id, kind, target, subject, created_at, attempts, body, leased_by FROM outbox
