@@ -1,6 +1,7 @@
 """PostgreSQL's own: a server that goes away, what is said of it, and what is asked of its session."""
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -104,6 +105,26 @@ def test_an_answer_that_is_lost_behind_the_commit(pg: Store) -> None:
     assert ledger.write(first, "r", [], [closed("a")], 2.0) == [True]
     first.close()
     assert ledger.write(pg.open(), "r", [], [closed("a"), closed("b")], 2.0) == [True, True]
+
+
+def test_a_server_that_hangs_is_away_and_keeps_nobody_waiting(own_server: PostgresServer) -> None:
+    url, told = own_server.url(), Told()
+    database = Postgres(url)
+    (backend,) = database._script(b"SELECT pg_backend_pid()")[0]
+    database._connection.patience = 0.3
+    writer = Writer(lambda: open_database(url), "run")
+    writer.start(database)
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        writer.put(told.job(opened("a")))
+        writer.put(told.job(closed("b")))
+        assert told.wait(2) == {"open a": [False], "close b": [True]}
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert writer.stop(30)
+    reader = open_database(url)
+    assert check_log(reader) == ["b"]
+    reader.close()
 
 
 def test_a_session_that_the_server_ends(pg: Store) -> None:
