@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from streamweir.config import seconds
+from streamweir.errors import ConfigError
+from streamweir.records.checkpoints import Every
 from streamweir.records.settings import RecordsSettings
 from streamweir.tables import Config
 
@@ -27,4 +29,18 @@ def records_settings(config: Config, environ: Mapping[str, str], default: str = 
         seconds(table.retention, "records.retention"),
         table.retention if isinstance(table.retention, str) else f"{table.retention:g}s",
         table.text,
+        signing_key_file=table.signing_key_file,
+        every=_every(table.checkpoint_every),
+        anchors=tuple(table.anchors),
+        legal_hold=table.legal_hold,
     )
+
+
+def _every(given: int | str | None) -> Every:
+    """Raises ConfigError."""
+    default = Every()
+    if isinstance(given, int):
+        if given < 1:
+            raise ConfigError(f'records.checkpoint_every is {given}: give a number of records, or a time such as "60s"')
+        return default._replace(records=given)
+    return default if given is None else default._replace(seconds=seconds(given, "records.checkpoint_every"))

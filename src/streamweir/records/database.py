@@ -45,8 +45,8 @@ class Database(Protocol):
         """A named statement, and the rows that it gives. Bytes come and go as bytes, times as seconds (float)."""
         ...
 
-    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
-        """A named statement for each of these, and the rows that each gives."""
+    def among(self, name: str, values: Sequence[str], /) -> list[Row]:
+        """A named statement that ends with `IN :values`, and the rows that it gives for all of these, in any order."""
         ...
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:
@@ -59,6 +59,14 @@ class Database(Protocol):
         Else it outlasts a kill of this process; on PostgreSQL others may write in between, so that what it does must
         not depend on what it has read.
         """
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Whatever is read inside is as it was at one moment, and nothing is written."""
+        ...
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted where the store can help it."""
         ...
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from streamweir.records.entry import Asker, Entry, row_of_dead
 from streamweir.records.opening import open_database
 from streamweir.records.runs import Alive, alive_for
 from streamweir.records.settings import RecordsSettings
+from streamweir.records.upkeep import Upkeep
 from streamweir.records.writer import Writer
 
 log = logging.getLogger("streamweir.records")
@@ -34,6 +35,7 @@ class Records:
     def __init__(self, settings: RecordsSettings) -> None:
         self.settings = settings
         self.run = os.urandom(16).hex()
+        self.upkeep = Upkeep(settings)
         self._alive: Alive | None = None
         self.writer = Writer(self._connect, self.run, self._look)
 
@@ -42,6 +44,7 @@ class Records:
         database = open_database(self.settings.url)
         self._alive = alive_for(database)
         try:
+            self.upkeep.start(database)
             self._alive.begin(database, self.run, time.time())
             self._look(database, time.time())
         except BaseException:
@@ -59,7 +62,7 @@ class Records:
         subject = metadata.get("subject", conversation_id)
         if subject is not None:
             subject = str(subject)[:MAX_SUBJECT]
-        return Entry(self.settings, self.writer, asker, os.urandom(16).hex(), subject)
+        return Entry(self.settings, self.writer, asker, new_id(time.time()), subject)
 
     @property
     def refusing(self) -> bool:
@@ -74,6 +77,7 @@ class Records:
     def _end(self, database: Database) -> None:
         if self._alive is not None:
             self._alive.end(database)
+        self.upkeep.end(database, time.time())
 
     def _look(self, database: Database, now: float) -> None:
         if self._alive is None:
@@ -83,9 +87,15 @@ class Records:
             swept = ledger.sweep(database, run, partial(self._row_of_dead, now), now)
             if swept:
                 log.warning("%d streams of a process that ended without a word were recorded as interrupted", swept)
+        self.upkeep.look(database, now)
 
     def _row_of_dead(self, now: float, row: ledger.OpenRow) -> ledger.CloseRow:
         return row_of_dead(self.settings, row, now)
+
+
+def new_id(now: float) -> str:
+    """A record's id: the milliseconds of its time, and random digits. What comes later stands later in an index."""
+    return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
 
 
 @contextmanager

@@ -101,15 +101,15 @@ def test_what_the_caller_raises_takes_the_transaction_back(store: Store) -> None
     assert names(database, "open") == []
 
 
-def test_each_gives_the_rows_of_each(store: Store) -> None:
+def test_among_gives_the_rows_of_all_of_these(store: Store) -> None:
     database = store.open()
     ledger.write(database, "r", [], [closed("a"), closed("c")], 2.0)
-    wanted = [{"record_id": name} for name in "abc"]
-    leaf = [(leaf_hash(closed(name).nonce + b"body"),) for name in "abc"]
-    assert database.each("leaf_of", wanted) == [[leaf[0]], [], [leaf[2]]]
-    assert database.each("leaf_of", []) == []
+    leaves = [(name, leaf_hash(closed(name).nonce + b"body")) for name in "ac"]
+    assert sorted(database.among("leaves_of", "abc")) == leaves
+    assert database.among("leaves_of", []) == []
+    assert sorted(database.among("leaves_of", [*map(str, range(200)), "c", "a"])) == leaves
     with database.transaction(durable=True):
-        assert database.each("leaf_of", wanted) == [[leaf[0]], [], [leaf[2]]]
+        assert sorted(database.among("leaves_of", "abc")) == leaves
 
 
 WRITES = """

@@ -38,8 +38,8 @@ class Gate:
     def run(self, name: str, params: Params = NO_PARAMS, /) -> list[Row]:
         return self.real.run(name, params)
 
-    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
-        return self.real.each(name, rows)
+    def among(self, name: str, values: Sequence[str], /) -> list[Row]:
+        return self.real.among(name, values)
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:
         self.real.many(name, rows)
