@@ -1,6 +1,7 @@
 """PostgreSQL's own: a server that goes away, what is said of it, and what is asked of its session."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -287,3 +288,15 @@ def test_names_become_parameters_and_nothing_else_does() -> None:
     assert _translated()["open_stream"].text.endswith(b"(%(record_id)s, %(run)s, %(opened_at)s, %(body)s)")
     assert _translated()["tree"].rows
     assert not _translated()["grow_tree"].rows
+
+
+def test_every_named_statement_is_postgresqls_too(pg: Store) -> None:
+    """Its own ones and those of both: tables of passages need pgvector, and have tests of their own."""
+    session = pg.open()._connection  # type: ignore[attr-defined]
+    tried = 0
+    for name, (text, _) in _translated().items():
+        if not name.endswith("_sqlite") and b"passages" not in text:
+            names_in_it = re.findall(rb"%\((\w+)\)s", text)
+            session.execute(b"EXPLAIN " + text, {one.decode(): None for one in names_in_it})
+            tried += 1
+    assert tried > 20
