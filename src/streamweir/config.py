@@ -65,6 +65,11 @@ def load_text(text: str, where: str = FILE) -> Config:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where} is not TOML: {error}") from None
+    return load_tree(tree, where)
+
+
+def load_tree(tree: Mapping[str, Any], where: str) -> Config:
+    """A configuration from its tables. Raises what `load_text` does."""
     _known_keys(tree, Config, where, "")
     try:
         config = msgspec.convert(tree, Config)

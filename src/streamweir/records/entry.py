@@ -63,7 +63,7 @@ class Entry:
     @property
     def away(self) -> str | None:
         """Why rows are not written at present."""
-        return self._writer.away
+        return self._writer.away or ("they were closed" if self._writer.stopping else None)
 
     def open(self, identity: Identity, told: Callable[[bool], None], loop: Loop) -> None:
         """Write that the stream is about to be asked for."""

@@ -66,11 +66,13 @@ class Writer:
         self._jobs: deque[Job] = deque()
         self._calls: deque[tuple[Callable[[Database], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
-        self._stopping = False
+        self.stopping = False
         self._stop_by = 0.0
         self._last: Callable[[Database], None] | None = None
         self._thread = threading.Thread(target=self._work, name="streamweir-records", daemon=True)
         self._database: Database | None = None
+        self.enqueued: Callable[[], None] | None = None
+        """Called where something waits to be delivered that did not before."""
         self.away: str | None = None
         self.lost = 0
         self.written = 0
@@ -81,7 +83,10 @@ class Writer:
         self._thread.start()
 
     def put(self, job: Job) -> None:
-        """Write this with the next transaction. From any thread."""
+        """Write this with the next transaction. From any thread; behind `stop` it is not written."""
+        if self.stopping and not self._thread.is_alive():
+            self._tell([(job, False)])
+            return
         self._jobs.append(job)
         if not self._wake.is_set():
             self._wake.set()
@@ -100,9 +105,10 @@ class Writer:
         """
         self._last = last
         self._stop_by = time.monotonic() + within
-        self._stopping = True
+        self.stopping = True
         self._wake.set()
-        self._thread.join(within)
+        if self._thread.is_alive():
+            self._thread.join(within)
         return not self._thread.is_alive() and not self._jobs
 
     @property
@@ -117,19 +123,19 @@ class Writer:
         while True:
             jobs = self._jobs
             if not (jobs or self._calls):
-                if self._stopping:
+                if self.stopping:
                     break
                 self._wake.clear()
-                if not (jobs or self._calls or self._stopping):
+                if not (jobs or self._calls or self.stopping):
                     self._wake.wait(max(0.0, look_at - time.monotonic()))
             if jobs:
-                if not self._stopping and (early := write_at - time.monotonic()) > 0:
+                if not self.stopping and (early := write_at - time.monotonic()) > 0:
                     time.sleep(early)
                 write_at = time.monotonic() + APART
                 batch = [jobs.popleft() for _ in range(min(len(jobs), BATCH))]
-                if not self._write(batch) and self._stopping and time.monotonic() >= self._stop_by:
+                if not self._write(batch) and self.stopping and time.monotonic() >= self._stop_by:
                     break
-            if self._calls and not (jobs and self._stopping):
+            if self._calls and not (jobs and self.stopping):
                 self._answer(*self._calls.popleft())
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + SEEN_EVERY
@@ -164,6 +170,8 @@ class Writer:
             return False
         self._back()
         self.written += len(batch)
+        if self.enqueued is not None and any(row.deliveries for row in rows):
+            self.enqueued()
         self._tell([*((job, True) for job in opens), *zip(closes, recorded, strict=True)])
         return True
 
