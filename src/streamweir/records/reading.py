@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+
 from streamweir.audit.rows import KeptText, Note, Row
 from streamweir.records.database import Database
 
@@ -32,6 +34,15 @@ class Reader:
         """One row."""
         found = self._database.run("log_row", {"record_id": record_id})
         return _row(found[0]) if found else None
+
+    def of_request(self, request_id: str) -> Row | None:
+        """The newest record of a request whose body is there: all are looked through."""
+        named = msgspec.json.encode(request_id)
+        found = None
+        for row in self.rows():
+            if row.body is not None and b'"request_id":' + named in row.body:
+                found = row
+        return found
 
     def newest(self, most: int) -> list[Row]:
         """The last rows, in order."""
