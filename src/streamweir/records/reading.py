@@ -72,6 +72,9 @@ class Reader:
 
     def text(self, record_id: str) -> KeptText | None:
         """The text that is kept for a record."""
+        if any("\ud800" <= char <= "\udfff" for char in record_id):
+            # a changed id that is no text: nothing is kept under it, and no database can be asked for it
+            return None
         found = self._database.run("kept_text", {"record_id": record_id})
         if not found:
             return None
