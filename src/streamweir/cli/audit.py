@@ -184,11 +184,12 @@ def forget(config: str | None, url: str | None, as_json: bool, subject: str) -> 
 
     SUBJECT is the request's metadata.subject, or its conversation id. Streams that run are not touched: run it again.
     """
+    from streamweir.records import passages
     from streamweir.records.records import MAX_SUBJECT
     from streamweir.records.retention import forget as forgotten
 
     with writing_of(settings_of(config, url)) as (database, signer):
-        gone = forgotten(database, signer, subject[:MAX_SUBJECT], time.time())
+        gone = forgotten(database, signer, subject[:MAX_SUBJECT], time.time(), passages.forget)
         database.scrub()
     if as_json:
         click.echo(_json(gone._asdict()))

@@ -23,16 +23,18 @@ if TYPE_CHECKING:
 
 def settings_of(path: str | None, url: str | None) -> RecordsSettings:
     """What is recorded, and where, as the configuration says; `url` names another store. Raises ConfigError."""
-    from streamweir.records.configured import BESIDE, records_settings
+    from streamweir.records.configured import BESIDE, records_of
     from streamweir.tables import Config
 
     config = find_config(path, os.environ) or Config()
     if url is not None:
         config.records.url = url
-    settings = records_settings(config, os.environ, BESIDE)
-    if settings is None:
+    # what leaves with records needs secrets that are none of an audit's business
+    config.webhooks, config.vectors = [], None
+    records = records_of(config, os.environ, BESIDE)
+    if records is None:
         raise ConfigError('records.url is "off": there is no log; --records URL names another one')
-    return settings
+    return records.settings
 
 
 @contextmanager

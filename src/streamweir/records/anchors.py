@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
+from streamweir.flows.delivery import Outcome
 from streamweir.records.checkpoints import Announce, Signed
 from streamweir.records.ledger import Delivery
+from streamweir.records.outbox import Leased
+from streamweir.records.settings import Closed
+from streamweir.records.worker import Calls, Route
 
 KIND: Final = "anchor"
 
@@ -28,6 +33,35 @@ def announce_to(anchors: Sequence[str]) -> Announce:
         return [Delivery(message_id, KIND, anchor, None, signed.note.encode()) for anchor in anchors]
 
     return announce
+
+
+class Anchors:
+    """All anchors of a configuration: tries to give them what `announce_to` put into the outbox."""
+
+    def __init__(self, anchors: Sequence[str]) -> None:
+        self._anchors = tuple(anchors)
+
+    def deliver(self, closed: Closed) -> Sequence[Delivery]:
+        """Nothing leaves because of one stream."""
+        return ()
+
+    def routes(self, writer: Calls) -> list[Route]:
+        """For the worker."""
+        return [Route(KIND, anchor, partial(_tried, anchor)) for anchor in self._anchors]
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+
+async def _tried(anchor: str, leased: Leased) -> Outcome:
+    # only here: the library records without it
+    import aiohttp
+
+    try:
+        await send(anchor, leased.body)
+    except (OSError, TimeoutError, aiohttp.ClientError) as error:
+        return Outcome("failed", str(error) or type(error).__name__)
+    return Outcome("delivered")
 
 
 async def send(anchor: str, note: bytes) -> None:

@@ -7,7 +7,10 @@ from typing import Final
 
 from streamweir.config import seconds
 from streamweir.errors import ConfigError
-from streamweir.records.checkpoints import Every
+from streamweir.records.anchors import Anchors
+from streamweir.records.checkpoints import Announce, Every
+from streamweir.records.outgoing import Outgoing
+from streamweir.records.records import Records
 from streamweir.records.settings import RecordsSettings
 from streamweir.tables import Config
 
@@ -17,13 +20,35 @@ BESIDE: Final = "sqlite:///streamweir.db"
 """Where `serve` keeps its records unless told otherwise: a file in the working directory."""
 
 
-def records_settings(config: Config, environ: Mapping[str, str], default: str = OFF) -> RecordsSettings | None:
-    """What is recorded, `default` being the URL where none is configured. None: nothing. Raises ConfigError."""
+def records_of(config: Config, environ: Mapping[str, str], default: str = OFF) -> Records | None:
+    """What is recorded and what leaves with it, not yet started; `default` is the URL where none is configured.
+
+    None: nothing is recorded. Raises ConfigError.
+    """
     table = config.records
     url = table.url or default
     if url == OFF:
+        left = [name for name, given in (("webhooks", config.webhooks), ("vectors", config.vectors)) if given]
+        if left:
+            raise ConfigError(f"{' and '.join(left)} leave with a stream's record, and none is kept: set records.url")
         return None
-    return RecordsSettings(
+    outgoing: list[Outgoing] = []
+    announces: list[Announce] = []
+    if config.webhooks:
+        from streamweir.records.webhook_config import webhooks_of
+        from streamweir.records.webhooks import Webhooks
+
+        webhooks = Webhooks(webhooks_of(config.webhooks, environ))
+        outgoing.append(webhooks)
+        announces.append(webhooks.announce)
+    if config.vectors is not None:
+        from streamweir.records.vector_settings import vectors_settings
+        from streamweir.records.vectors import Vectors
+
+        outgoing.append(Vectors(vectors_settings(config.vectors, environ)))
+    if table.anchors:
+        outgoing.append(Anchors(table.anchors))
+    settings = RecordsSettings(
         url,
         table.required,
         seconds(table.retention, "records.retention"),
@@ -33,7 +58,9 @@ def records_settings(config: Config, environ: Mapping[str, str], default: str = 
         every=_every(table.checkpoint_every),
         anchors=tuple(table.anchors),
         legal_hold=table.legal_hold,
+        announces=tuple(announces),
     )
+    return Records(settings, outgoing)
 
 
 def _every(given: int | str | None) -> Every:

@@ -65,6 +65,10 @@ MENDED_BY_OTHERS: Final = ("42501", "42P01")
 """Of those classes, and yet no fault of a row's: a privilege, or a table, that is missing."""
 
 
+IN: Final = "IN :values"
+ANY: Final = "= ANY (:values)"
+"""A list as one parameter, for the server would take no other."""
+
 PORTS: Final = re.compile(r"[0-9,]*\Z")
 
 
@@ -116,18 +120,8 @@ class Postgres:
         except (psycopg.Error, ValueError, OverflowError) as error:
             raise self._failed(error) from None
 
-    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
-        if not rows:
-            return []
-        try:
-            cursor = self._connection.cursor()
-            cursor.executemany(self._statements[name].text, rows, returning=True)
-            found = [cursor.fetchall()]
-            while cursor.nextset():
-                found.append(cursor.fetchall())
-        except (psycopg.Error, ValueError, OverflowError) as error:
-            raise self._failed(error) from None
-        return found
+    def among(self, name: str, values: Sequence[str], /) -> list[Row]:
+        return self.run(name, {"values": list(values)})
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:
         try:
@@ -251,8 +245,8 @@ def _translated() -> Mapping[str, Statement]:
 
     return {
         name: Statement(
-            re.sub(r"'[^']*'|::|:([a-z_]\w*)", named, text.replace("%", "%%")).encode(),
-            re.search(r"^\s*(SELECT|WITH|VALUES)\b|\bRETURNING\b", text, re.IGNORECASE | re.MULTILINE) is not None,
+            re.sub(r"'[^']*'|::|:([a-z_]\w*)", named, text.replace("%", "%%").replace(IN, ANY)).encode(),
+            re.search(r"\A(SELECT|WITH|VALUES)\b|\bRETURNING\b", text, re.IGNORECASE) is not None,
         )
         for name, text in statements().items()
     }

@@ -13,7 +13,8 @@ from streamweir.report import Report
 class Closed(NamedTuple):
     """A stream whose record is about to be written: the report without its text, the text that was sent, and whose.
 
-    `subject` is the request's metadata.subject, or its conversation's id: what `audit forget` finds it by.
+    `subject` is the request's metadata.subject, or its conversation's id: what `audit forget` finds it by. `tenant` is
+    the name of the API key that asked, empty where none is configured.
     """
 
     record_id: str
@@ -21,6 +22,7 @@ class Closed(NamedTuple):
     text: str
     subject: str | None
     closed_at: float
+    tenant: str = ""
 
 
 Deliver = Callable[[Closed], Sequence[Delivery]]
