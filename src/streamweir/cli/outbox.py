@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -117,7 +118,8 @@ def _store(path: str | None, *, read_only: bool = False) -> Generator[Database]:
         finally:
             database.close()
     except DatabaseError as error:
-        raise click.ClickException(error.message) from None
+        say(f"error: {error.message}")
+        sys.exit(1)
 
 
 def _filters(ids: tuple[str, ...], target: str, kind: str, state: str) -> list[Filter]:
