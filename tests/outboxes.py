@@ -111,5 +111,5 @@ async def working(
 async def delivering(made: Store, *hooks: Webhook, lookup: Lookup = look_up, **more: Any) -> AsyncIterator[Webhooks]:
     """A worker on it that sends these webhooks."""
     webhooks = Webhooks(hooks, lookup=lookup, clock=lambda: made.now, **more)
-    async with working(made, webhooks.routes(), [webhooks.close]):
+    async with working(made, webhooks.routes(made.writer), [webhooks.close]):
         yield webhooks

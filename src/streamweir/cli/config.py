@@ -135,7 +135,7 @@ def rows(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         elif isinstance(value, list):
             tables = cast("list[dict[str, Any]]", msgspec.to_builtins(value))
             yield (field,), [{key: one for key, one in table.items() if one is not None} for table in tables]
-        else:
+        elif value is not None:
             yield from _table((field,), value)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from io import BytesIO
 from ssl import SSLContext
 from typing import Any, Final
@@ -17,11 +18,12 @@ import msgspec
 from streamweir.client.trust import ssl_context
 from streamweir.flows.delivery import Outcome, answered
 from streamweir.flows.signature import signed
+from streamweir.records.checkpoints import Signed
 from streamweir.records.ledger import Delivery
 from streamweir.records.outbox import Leased
 from streamweir.records.reaching import Barred, Lookup, Policy, connector, look_up
 from streamweir.records.settings import Closed
-from streamweir.records.worker import Route
+from streamweir.records.worker import Calls, Route
 from streamweir.stages.report import rfc3339
 
 KIND: Final = "webhook"
@@ -89,7 +91,12 @@ class Webhooks:
         body = _body(what, at, data)
         return [Delivery(message_id, KIND, one.name, None, body) for one in self._webhooks if what in one.events]
 
-    def routes(self) -> list[Route]:
+    def announce(self, signed: Signed) -> list[Delivery]:
+        """What leaves because of a checkpoint. An `Announce`."""
+        message_id = f"msg_checkpoint_{signed.size}_{sha256(signed.note.encode()).hexdigest()[:8]}"
+        return self.event("checkpoint.signed", message_id, signed.at, {"size": signed.size, "note": signed.note})
+
+    def routes(self, writer: Calls) -> list[Route]:
         """For the worker, with `close`."""
         return [Route(KIND, one.name, partial(self._send, one)) for one in self._webhooks]
 

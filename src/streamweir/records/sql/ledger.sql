@@ -18,10 +18,10 @@ SELECT record_id, opened_at, body FROM open_streams WHERE run = :run ORDER BY op
 SELECT count(*) FROM open_streams
 
 -- name: forget_open
-DELETE FROM open_streams WHERE record_id = :record_id
+DELETE FROM open_streams WHERE record_id IN :values
 
--- name: leaf_of
-SELECT leaf FROM records WHERE record_id = :record_id
+-- name: leaves_of
+SELECT record_id, leaf FROM records WHERE record_id IN :values
 
 -- name: tree
 SELECT size, frontier FROM tree WHERE one = 1
