@@ -6,7 +6,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError
 from streamweir.flows.budget import BudgetPolicy
 from streamweir.flows.continuation import AgainPolicy
+from streamweir.mistakes import among, readable
 from streamweir.stages.limits import TimeLimits
 from streamweir.tables import (
     Config,
@@ -122,7 +122,7 @@ def _check_stores(config: Config, where: str) -> None:
     if config.webhooks:
         from streamweir.records.webhook_config import check_webhooks
 
-        check_webhooks(config.webhooks, f"{where}: webhooks")
+        check_webhooks(config.webhooks, config.records.url, f"{where}: webhooks")
 
 
 def _check_guard(name: str, guard: GuardTable, where: str) -> None:
@@ -288,16 +288,3 @@ def _named(tree: Mapping[str, Any]) -> str | None:
             except msgspec.ValidationError as error:
                 return f"{section}.{name}.{readable(str(error))}"
     return None
-
-
-def among(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    close = get_close_matches(name, list(known), 1, 0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known are {', '.join(sorted(known))}" if known else "and none is configured"
-
-
-def readable(message: str) -> str:
-    """Msgspec's words with the path in front: "Expected `int`, got `str` - at `$.server.body_limit`"."""
-    what, _, at = message.partition(" - at `$.")
-    return f"{at.rstrip('`')}: {what}" if at else what

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from streamweir.records.database import Database
     from streamweir.records.outbox import Entry, Filter
 
-STATES = ("due", "leased", "dead")
+KINDS = ("", "webhook", "vectors", "anchor")
+STATES = ("", "due", "leased", "dead")
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -30,8 +31,8 @@ def chosen(command: Callable[..., Any]) -> Callable[..., Any]:
     options: tuple[Option, ...] = (
         click.argument("ids", nargs=-1, metavar="[ID]..."),
         click.option("--target", default="", metavar="NAME", help="those to this webhook, vector store or anchor"),
-        click.option("--kind", default="", type=click.Choice(["", "webhook", "vectors", "anchor"]), metavar="KIND"),
-        click.option("--state", default="", type=click.Choice(["", *STATES]), metavar="STATE", help="due or dead"),
+        click.option("--kind", default="", type=click.Choice(KINDS), metavar="KIND", help="webhook, vectors or anchor"),
+        click.option("--state", default="", type=click.Choice(STATES), metavar="STATE", help="due, leased or dead"),
         click.option(
             "-c", "--config", "path", metavar="FILE", help=f"configuration (default: STREAMWEIR_CONFIG, then ./{FILE})"
         ),

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from click.testing import CliRunner
 
+from streamweir.cli.config import command as config_verb
 from streamweir.config import load_text
 from streamweir.errors import ConfigError
 from streamweir.records.settings import Closed
@@ -80,6 +82,7 @@ def test_secrets_that_rotate(tmp_path: Path) -> None:
         (HOOK[13:] + "timeout = 0", "timeout is 0.0: give 0.1 s to 30 s"),
         (HOOK[13:] + "timeout = 'soon'", r"webhooks\[0\].timeout is 'soon': give seconds"),
         (HOOK[13:] + "name = ''", "name is '': each webhook needs a name of its own"),
+        (HOOK[13:] + '[records]\nurl = "off"', 'webhooks are delivered from the records, and records.url is "off"'),
         (HOOK[13:] + HOOK, r"webhooks\[1\].name is 'hooks.example.com': each webhook needs a name of its own"),
     ],
 )
@@ -120,6 +123,19 @@ def test_a_file_of_secrets_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text(f"{SECRET}\nnope", encoding="utf-8")
     with pytest.raises(ConfigError, match="secret 2 is no webhook secret"):
         made(text)
+
+
+def test_the_configuration_shows_them_and_checks_their_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "streamweir.toml"
+    served = '[upstreams.u]\ndialect = "openai"\nbase_url = "http://127.0.0.1:1"\n[profiles.p]\nupstream = "u"\nmodel = "m"\n'
+    file.write_text(HOOK + 'name = "a"\n' + HOOK + served, encoding="utf-8")
+    shown = CliRunner().invoke(config_verb, ["show", "-c", str(file)], catch_exceptions=False)
+    assert 'webhooks = [{ url = "https://hooks.example.com/llm", name = "a", secret_env = "S", ' in shown.stdout
+    assert "null" not in shown.stdout
+    with pytest.raises(ConfigError, match="S is not set"):
+        CliRunner().invoke(config_verb, ["check", "-c", str(file)], catch_exceptions=False)
+    monkeypatch.setenv("S", SECRET)
+    assert CliRunner().invoke(config_verb, ["check", "-c", str(file)]).exit_code == 0
 
 
 def data(row: Any) -> dict[str, Any]:
