@@ -15,7 +15,8 @@ from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError
 from streamweir.flows.budget import BudgetPolicy
 from streamweir.flows.continuation import AgainPolicy
-from streamweir.known_keys import TABLES, among, check_keys
+from streamweir.known_keys import TABLES, check_keys
+from streamweir.mistakes import among, readable
 from streamweir.stages.limits import TimeLimits
 from streamweir.tables import (
     Config,
@@ -116,7 +117,7 @@ def _check_stores(config: Config, where: str) -> None:
     if config.webhooks:
         from streamweir.records.webhook_config import check_webhooks
 
-        check_webhooks(config.webhooks, f"{where}: webhooks")
+        check_webhooks(config.webhooks, config.records.url, f"{where}: webhooks")
 
 
 def _check_guard(name: str, guard: GuardTable, where: str) -> None:
@@ -256,9 +257,3 @@ def _named(tree: Mapping[str, Any]) -> str | None:
             except msgspec.ValidationError as error:
                 return f"{section}.{name}.{readable(str(error))}"
     return None
-
-
-def readable(message: str) -> str:
-    """Msgspec's words with the path in front: "Expected `int`, got `str` - at `$.server.body_limit`"."""
-    what, _, at = message.partition(" - at `$.")
-    return f"{at.rstrip('`')}: {what}" if at else what

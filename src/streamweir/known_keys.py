@@ -1,14 +1,14 @@
-"""Which keys a configuration may have, and what was probably meant by another one."""
+"""Which keys a configuration may have."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, cast
 
 import msgspec
 
 from streamweir.errors import ConfigError
+from streamweir.mistakes import among
 from streamweir.tables import (
     GuardTable,
     KeyTable,
@@ -48,11 +48,3 @@ LISTS: dict[str, type[msgspec.Struct]] = {"keys": KeyTable, "webhooks": WebhookT
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "vectors": VectorsTable}
 """Sections that are one table; `records` is the other one."""
-
-
-def among(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """What was probably meant by a name, or which there are."""
-    close = get_close_matches(name, list(known), 1, 0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known are {', '.join(sorted(known))}" if known else "and none is configured"

@@ -17,7 +17,7 @@ from streamweir.guard.engine import redact
 from streamweir.guard.masks import Masks
 from streamweir.guard.recognisers import DEFAULT_KINDS, LISTS, Recogniser
 from streamweir.guard.shapes import Guard, Mode
-from streamweir.known_keys import among
+from streamweir.mistakes import among
 from streamweir.stages import Stage
 from streamweir.stages.guard import Guarded
 from streamweir.stages.release import Names, release_unguarded

@@ -20,7 +20,7 @@ from streamweir.errors import ConfigError, RequestError
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy, without_restart
-from streamweir.known_keys import among
+from streamweir.mistakes import among
 from streamweir.request import Message, Request
 from streamweir.server.keys import Who
 from streamweir.stages.limits import TimeLimits
