@@ -70,7 +70,8 @@ class FileLocks:
         if self._held is None or not os.fstat(self._held).st_nlink:
             self._let_go()
             self._hold()
-        database.run("see_run", {"run": self._run, "at": now})
+        with database.transaction(durable=False):
+            database.run("see_run", {"run": self._run, "at": now})
 
     def dead(self, database: Database, now: float) -> list[str]:
         return [run for run, _ in database.run("other_runs", {"run": self._run}) if self._is_free(run)]
