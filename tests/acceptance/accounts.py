@@ -2,8 +2,8 @@
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from streamweir.audit.rows import Row
 from streamweir.audit.verify import Verification, verify
 from streamweir.report import WHOLE
 
-UNKNOWN = "interrupted"
-"""How a stream ended whose process did not live to say it: nobody can have seen the end of it."""
+DIED = "process_died"
+"""The error's code in a record that was made for a process that ended first: nobody can have seen such an end."""
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Saw:
 
     wire: str
     request_id: str
+    model: str
     end: str | None = None
     recorded: bool | None = None
     record_id: str | None = None
@@ -31,35 +32,45 @@ class Saw:
 
 @dataclass
 class Account:
-    """What a store says: the rows of its log, and what is not done yet."""
+    """What a store says: the rows of its log, and what is not done yet. `reports` are by record id."""
 
     rows: list[Row]
     tree: tuple[int, bytes]
     open: int
     due: int
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By record id."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
             if row.kind == "stream" and row.body is not None:
                 self.reports[row.record_id] = msgspec.json.decode(row.body)["report"]
 
+    def end(self, record_id: str) -> str:
+        """How a stream ended: its status, or that its process died."""
+        report = self.reports[record_id]
+        return DIED if (report.get("error") or {}).get("code") == DIED else report["status"]
 
-def read(url: str, sql: str) -> list[tuple[Any, ...]]:
-    """What a statement gives, beside the proxy."""
-    with closing(sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True)) as database:
-        return database.execute(sql).fetchall()
+
+@contextmanager
+def reading(url: str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+    """Statements on one state of the store, beside the proxy."""
+    path = url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as database:
+        database.execute("BEGIN")
+        yield lambda sql: database.execute(sql).fetchall()
 
 
 def account(url: str) -> Account:
-    rows = [
-        Row(*row) for row in read(url, "SELECT position, record_id, kind, leaf, nonce, body FROM records ORDER BY 1")
-    ]
-    ((size, peaks),) = read(url, "SELECT size, frontier FROM tree")
-    ((opened,),) = read(url, "SELECT count(*) FROM open_streams")
-    ((due,),) = read(url, "SELECT count(*) FROM outbox")
-    return Account(rows, (size, bytes(peaks)), opened, due)
+    with reading(url) as read:
+        rows = read("SELECT position, record_id, kind, leaf, nonce, body FROM records ORDER BY position")
+        ((size, peaks),) = read("SELECT size, frontier FROM tree")
+        return Account([Row(*row) for row in rows], (size, bytes(peaks)), *left(url))
+
+
+def left(url: str) -> tuple[int, int]:
+    """How many streams are open, and how much is to be delivered."""
+    with reading(url) as read:
+        return read("SELECT count(*) FROM open_streams")[0][0], read("SELECT count(*) FROM outbox")[0][0]
 
 
 def findings(found: Account) -> list[Finding]:
@@ -91,20 +102,20 @@ def faults(
     for saw in saws:
         if saw.end is None or saw.recorded is False or saw.request_id in unrecorded:
             continue
-        statuses = [found.reports[record_id]["status"] for record_id in records[saw.request_id]]
+        ends = [found.end(record_id) for record_id in records[saw.request_id]]
         if saw.recorded and saw.record_id not in records[saw.request_id]:
             wrong.append(f"{saw.request_id}: its end names record {saw.record_id}, which is not there")
-        if not any(_agree(saw.end, status) for status in statuses):
-            wrong.append(f"{saw.request_id} ({saw.wire}): its client saw {saw.end}, and the log says {statuses}")
+        if not any(_agree(saw.end, end) for end in ends):
+            wrong.append(f"{saw.request_id} ({saw.wire}, {saw.model}): its client saw {saw.end}, and the log says {ends}")
     if delivered is not None:
         wrong += _misdelivered(records, delivered)
     return wrong
 
 
-def _agree(end: str, status: str) -> bool:
-    if end == "whole":
-        return status in WHOLE
-    return status not in (*WHOLE, UNKNOWN) if end == "failed" else end == status
+def _agree(seen: str, end: str) -> bool:
+    if seen == "whole":
+        return end in WHOLE
+    return end not in (*WHOLE, DIED) if seen == "failed" else seen == end
 
 
 def _misdelivered(records: Mapping[str, list[str]], delivered: Mapping[str, list[str]]) -> list[str]:

@@ -13,7 +13,7 @@ from tests.proxies import body_of
 READ = 3
 """Events of a created stream that its client reads before it loses its connection, and comes back."""
 
-Ask = Callable[[aiohttp.ClientSession, Saw, str], Awaitable[None]]
+Ask = Callable[[aiohttp.ClientSession, Saw], Awaitable[None]]
 
 
 def ended(saw: Saw, report: dict[str, Any]) -> None:
@@ -40,16 +40,16 @@ async def data(answer: aiohttp.ClientResponse):
             yield line[6:].strip()
 
 
-async def over_post(http: aiohttp.ClientSession, saw: Saw, model: str) -> None:
-    async with http.post("/api/llm/stream", json=body_of("sse", model), headers=headers(saw)) as answer:
+async def over_post(http: aiohttp.ClientSession, saw: Saw) -> None:
+    async with http.post("/api/llm/stream", json=body_of("sse", saw.model), headers=headers(saw)) as answer:
         if not await refused(saw, answer):
             async for line in data(answer):
                 if "report" in (said := json.loads(line)):
                     ended(saw, said["report"])
 
 
-async def created(http: aiohttp.ClientSession, saw: Saw, model: str) -> None:
-    async with http.post("/api/llm/streams", json=body_of("sse", model), headers=headers(saw)) as answer:
+async def created(http: aiohttp.ClientSession, saw: Saw) -> None:
+    async with http.post("/api/llm/streams", json=body_of("sse", saw.model), headers=headers(saw)) as answer:
         if await refused(saw, answer):
             return
         url = (await answer.json())["url"]
@@ -67,25 +67,25 @@ async def created(http: aiohttp.ClientSession, saw: Saw, model: str) -> None:
                     break
 
 
-async def websocket(http: aiohttp.ClientSession, saw: Saw, model: str) -> None:
+async def websocket(http: aiohttp.ClientSession, saw: Saw) -> None:
     async with http.ws_connect("/ws", protocols=("streamweir.v1",), headers=headers(saw)) as socket:
-        await socket.send_json({"type": "init", "payload": body_of("websocket", model)})
+        await socket.send_json({"type": "init", "payload": body_of("websocket", saw.model)})
         async for message in socket:
             if "auditLog" in (said := message.json()):
                 ended(saw, said["auditLog"]["report"])
                 return
 
 
-async def openai(http: aiohttp.ClientSession, saw: Saw, model: str) -> None:
-    async with http.post("/v1/chat/completions", json=body_of("openai", model), headers=headers(saw)) as answer:
+async def openai(http: aiohttp.ClientSession, saw: Saw) -> None:
+    async with http.post("/v1/chat/completions", json=body_of("openai", saw.model), headers=headers(saw)) as answer:
         if not await refused(saw, answer):
             async for line in data(answer):
                 if line == b"[DONE]" or "error" in json.loads(line):
                     saw.end = "whole" if line == b"[DONE]" else "failed"
 
 
-async def complete(http: aiohttp.ClientSession, saw: Saw, model: str) -> None:
-    async with http.post("/v1/chat/completions", json=body_of("openai whole", model), headers=headers(saw)) as answer:
+async def complete(http: aiohttp.ClientSession, saw: Saw) -> None:
+    async with http.post("/v1/chat/completions", json=body_of("openai whole", saw.model), headers=headers(saw)) as answer:
         if not await refused(saw, answer):
             await answer.json()
             saw.end = "whole"
@@ -102,7 +102,7 @@ WIRES: dict[str, Ask] = {
 
 async def ask(http: aiohttp.ClientSession, wire: str, request_id: str, model: str) -> Saw:
     """One stream, as far as it came."""
-    saw = Saw(wire, request_id)
+    saw = Saw(wire, request_id, model)
     with contextlib.suppress(aiohttp.ClientError, OSError, json.JSONDecodeError):
-        await WIRES[wire](http, saw, model)
+        await WIRES[wire](http, saw)
     return saw
