@@ -27,7 +27,10 @@ from streamweir.tables import (
     RecordsTable,
     ServerTable,
     UpstreamTable,
+    VectorsTable,
+    WebhookTable,
 )
+from streamweir.vector_checks import check_vectors
 
 FILE = "streamweir.toml"
 LIMITS = ("connect", "first_token_timeout", "idle_timeout", "inactivity_timeout", "deadline")
@@ -54,8 +57,6 @@ MAX_RATE = 100_000
 
 WINDOWS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-RESERVED = ("webhooks", "vectors")
-"""Sections that the interface names and this version does not have yet."""
 
 
 def load_text(text: str, where: str = FILE) -> Config:
@@ -64,6 +65,11 @@ def load_text(text: str, where: str = FILE) -> Config:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where} is not TOML: {error}") from None
+    return load_tree(tree, where)
+
+
+def load_tree(tree: Mapping[str, Any], where: str) -> Config:
+    """A configuration from its tables. Raises what `load_text` does."""
     _known_keys(tree, Config, where, "")
     try:
         config = msgspec.convert(tree, Config)
@@ -111,6 +117,12 @@ def _check_stores(config: Config, where: str) -> None:
         )
     if config.live.limit < MIN_LOGS:
         raise ConfigError(f"{where}: live.limit is {config.live.limit}: give bytes, at least {MIN_LOGS}")
+    if config.vectors is not None:
+        check_vectors(config, seconds(config.vectors.timeout, f"{where}: vectors.timeout"), f"{where}: vectors")
+    if config.webhooks:
+        from streamweir.records.webhook_config import check_webhooks
+
+        check_webhooks(config.webhooks, f"{where}: webhooks")
 
 
 def _check_guard(name: str, guard: GuardTable, where: str) -> None:
@@ -243,10 +255,6 @@ def budget_policy(table: UpstreamTable, where: str, *, platform: bool = False) -
 def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str, path: str) -> None:
     for key, value in tree.items():
         if key not in kind.__struct_fields__:
-            if not path and key in RESERVED:
-                raise ConfigError(
-                    f"{where}: [{key}] is a reserved section that this version does not have yet: remove it"
-                )
             raise ConfigError(f"{where}: unknown key {path}{key}, {among(key, kind.__struct_fields__)}")
         if key in TABLES and isinstance(value, dict):
             table = TABLES[key]
@@ -254,20 +262,20 @@ def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str,
                 if isinstance(entry, dict):
                     _known_keys(cast("dict[str, Any]", entry), table, where, f"{key}.{name}.")
         elif isinstance(value, dict) and not path:
-            inner = SECTIONS.get(key, RecordsTable)
-            _known_keys(cast("dict[str, Any]", value), inner, where, f"{key}.")
-        elif key == "keys" and isinstance(value, list):
-            entries: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            for number, entry in enumerate(entries):
+            _known_keys(cast("dict[str, Any]", value), SECTIONS.get(key, RecordsTable), where, f"{key}.")
+        elif key in LISTS and isinstance(value, list):
+            for number, entry in enumerate(value):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
                 if isinstance(entry, dict):
-                    _known_keys(cast("dict[str, Any]", entry), KeyTable, where, f"{path}keys[{number}].")
+                    _known_keys(cast("dict[str, Any]", entry), LISTS[key], where, f"{path}{key}[{number}].")
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {"upstreams": UpstreamTable, "profiles": ProfileTable, "guards": GuardTable}
 """Sections that hold tables by name."""
 
-SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "records": RecordsTable}
-"""Sections that are one table."""
+LISTS: dict[str, type[msgspec.Struct]] = {"keys": KeyTable, "webhooks": WebhookTable}
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "vectors": VectorsTable}
+"""Sections that are one table; `records` is the other one."""
 
 
 def _named(tree: Mapping[str, Any]) -> str | None:

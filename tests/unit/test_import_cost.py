@@ -10,6 +10,7 @@ import pytest
 from tests.simulators import threaded_simulator
 
 HEAVY = ("aiohttp", "click", "rich", "uvloop", "bpe_openai", "tiktoken", "cryptography", "PureCloudPlatformClientV2")
+RECORDS = ("streamweir.records", "streamweir.audit", "sqlite3", "_sqlite3", "psycopg", "numpy")
 SERVER = ("streamweir.server", "streamweir.cli", "streamweir.simulator", "streamweir.faces")
 
 
@@ -62,7 +63,9 @@ USES = {
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("dialect", ["sse-gateway", "ws-gateway"])
-def test_a_client_and_its_first_request_load_no_server_no_commands_and_no_tokenizer(use: str, dialect: str) -> None:
+def test_a_client_and_its_first_request_load_no_server_no_commands_no_tokenizer_and_no_records(
+    use: str, dialect: str
+) -> None:
     with threaded_simulator() as simulator:
         options = f"dialect={dialect!r}, base_url={simulator.url!r}, client_id='sim-client', client_secret='sim-secret'"
         code = USES[use].format(options=options) if use != "import" else USES[use]
@@ -71,6 +74,7 @@ def test_a_client_and_its_first_request_load_no_server_no_commands_and_no_tokeni
         names = loaded(code)
     assert not {name for name in names if name.split(".")[0] in HEAVY}
     assert not {name for name in names if name in SERVER or name.startswith(tuple(f"{one}." for one in SERVER))}
+    assert not {name for name in names if name in RECORDS or name.startswith(tuple(f"{one}." for one in RECORDS))}
     if use == "import":
         assert not {name for name in names if name.startswith("streamweir.")}
     if use == "sync":

@@ -38,7 +38,8 @@ ONLY = (
 class Client(msgspec.Struct, frozen=True):
     """What a library client or `chat` works with. `notes` are sentences for stderr.
 
-    `sources` says of each setting where it stands, for `doctor`; secrets are in it.
+    `config` is the configuration file, where it is read: its other sections count too. `sources` says of each setting
+    where it stands, for `doctor`; secrets are in it.
     """
 
     def __repr__(self) -> str:
@@ -54,6 +55,7 @@ class Client(msgspec.Struct, frozen=True):
     prompt_id: str | None = None
     guard: str = "off"
     guards: Guards = Guards()
+    config: Config = msgspec.field(default_factory=Config)
     notes: tuple[str, ...] = ()
     sources: Layer = {}
 
@@ -167,7 +169,7 @@ def resolve_client(
     if settings.dialect != "openai" and "region" not in whole and "base_url" not in whole:
         notes.append(f"no region and no base URL: {hosts_of_region(DEFAULT_REGION).region} is taken")
     model = whole.get("model")
-    return Client(settings, model.value if model else None, notes=tuple(notes), sources=whole)
+    return Client(settings, model.value if model else None, config=found or Config(), notes=tuple(notes), sources=whole)
 
 
 def _from_file(config: Config, profile: str | None, explicit: dict[str, Any], above: Layer, outside: Outside) -> Client:
@@ -180,7 +182,7 @@ def _from_file(config: Config, profile: str | None, explicit: dict[str, Any], ab
         settings, sources = upstream_settings(table, outside, f"{FILE}: upstreams.{upstream}", above)
         model = sources.get("model")
         guards = Guards(config.guards, outside.environ)
-        return Client(settings, model.value if model else None, sources=sources, guards=guards)
+        return Client(settings, model.value if model else None, sources=sources, guards=guards, config=config)
     if name is None:
         raise ConfigError(f"several profiles and none chosen: give --profile, one of {', '.join(config.profiles)}")
     if name not in config.profiles:
@@ -205,6 +207,7 @@ def _from_file(config: Config, profile: str | None, explicit: dict[str, Any], ab
         chosen.prompt_id,
         chosen.guard or "off",
         Guards(config.guards, outside.environ),
+        config,
         sources={**sources, "model": model},
     )
 

@@ -61,7 +61,7 @@ def _with(sdk: Any, token: str | None, host: str) -> Any:
     return client
 
 
-def _place(api_client: Any) -> dict[str, str]:
+def _place(api_client: Any) -> dict[str, Any]:
     _token(api_client)
     host = str(api_client.host)
     # the platform's own hosts are regions, so that errors and reports name them; any other is taken as it is

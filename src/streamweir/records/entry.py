@@ -63,7 +63,7 @@ class Entry:
     @property
     def away(self) -> str | None:
         """Why rows are not written at present."""
-        return self._writer.away
+        return self._writer.away or ("they were closed" if self._writer.stopping else None)
 
     def open(self, identity: Identity, told: Callable[[bool], None], loop: Loop) -> None:
         """Write that the stream is about to be asked for."""
@@ -73,7 +73,8 @@ class Entry:
     def close(self, report: Report, told: Callable[[bool], None], loop: Loop) -> None:
         """Write the record of a stream that has ended, and what leaves because of it."""
         text = report.text if isinstance(report.text, str) else ""
-        closed = Closed(self.id, report.without_text(), text, self._subject, time.time())
+        tenant = self._asker.key or ""
+        closed = Closed(self.id, report.without_text(), text, self._subject, time.time(), tenant)
         row = partial(row_of, self._settings, closed, self._asker._asdict())
         self._writer.put(Job(row, told, loop))
 

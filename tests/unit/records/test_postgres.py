@@ -1,6 +1,8 @@
 """PostgreSQL's own: a server that goes away, what is said of it, and what is asked of its session."""
 
+import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -236,6 +238,17 @@ def test_a_socket_in_the_file_system(postgres_server: PostgresServer) -> None:
     database = Postgres(f"postgresql://streamweir@/postgres?host={postgres_server.folder}&port={postgres_server.port}")
     assert database.version
     database.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the options of sockets are Linux's")
+def test_a_server_that_went_away_without_a_word_is_noticed_by_both_ends(pg: Store) -> None:
+    database = pg.open()
+    session = database._connection  # type: ignore[attr-defined]
+    with socket.socket(fileno=os.dup(session.fileno())) as line:
+        options = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT]
+        assert [line.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [4, 2, 3, 10_000]
+    settings = ("tcp_keepalives_idle", "tcp_user_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    assert [session.execute(f"SHOW {name}").fetchone()[0] for name in settings] == ["10", "30000", "10s", "10s"]
 
 
 def test_a_server_that_takes_connections_and_says_nothing_is_away_in_time() -> None:

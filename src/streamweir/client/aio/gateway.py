@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import uuid
@@ -16,6 +17,7 @@ from streamweir.client.aio.upstream import UpstreamClient
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.asking import Ask, how_of, merge, opening_for, replay_opening
 from streamweir.client.grants import GIVEN
+from streamweir.client.keeping import RecordsGiven, VectorsGiven, WebhooksGiven, keep, records_for
 from streamweir.client.outside import look_outside
 from streamweir.client.recording import read_recording
 from streamweir.client.resolve import resolve_client
@@ -44,11 +46,16 @@ class AsyncGateway:
         profile: str | None = None,
         config: str | None = None,
         env_file: str | Literal[False] | None = None,
+        records: RecordsGiven = None,
+        webhooks: WebhooksGiven = None,
+        vectors: VectorsGiven = None,
         **upstream: Any,
     ) -> None:
         """`upstream` takes any other key of `[upstreams.NAME]`; `access_token` may be a function that gives one.
 
-        `env_file` names a `.env` file, False reads none. Raises ConfigError.
+        `env_file` names a `.env` file, False reads none. `records` is a URL, or keys of `[records]`, and keeps what the
+        proxy keeps of every stream; False turns the configuration's off. `webhooks` are tables such as `[[webhooks]]`,
+        `vectors` is one such as `[vectors]`. Raises ConfigError.
         """
         known = {
             "dialect": dialect,
@@ -62,6 +69,7 @@ class AsyncGateway:
         }
         outside = look_outside(os.environ, env_file=env_file)
         self._resolved = resolve_client({**upstream, **known}, outside, config=config, profile=profile)
+        self._records = records_for(self._resolved.config, outside.environ, records, webhooks, vectors)
         tokens = Asked(access_token) if callable(access_token) else None
         self._client = UpstreamClient(self._resolved.settings, tokens=tokens)
         self._wheel = Wheel()
@@ -76,8 +84,10 @@ class AsyncGateway:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection. Streams that still run end as cut."""
+        """Close every connection. Streams that still run end as cut, and what is recorded is written."""
         await self._client.close()
+        if self._records is not None:
+            await asyncio.to_thread(self._records.stop)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -112,8 +122,8 @@ class AsyncGateway:
         Raises ConfigError without a model, and for a guard that there is none of.
         """
         asked = merge(self._defaults, ask)
-        opening = opening_for(self._resolved, asked, str(uuid.uuid4()), time.time())
-        return AsyncStream(self._client, self._wheel, opening, how_of(asked))
+        opening = keep(self._records, opening_for(self._resolved, asked, str(uuid.uuid4()), time.time()))
+        return AsyncStream(self._client, self._wheel, opening, how_of(asked), self._records)
 
     @staticmethod
     def replay(path: str | os.PathLike[str], *, speed: float = 1.0, **ask: Unpack[Ask]) -> AsyncStream:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamweir.client.aio.carrier import Carrier
 from streamweir.client.aio.dispatch import Dispatch
@@ -18,6 +18,9 @@ from streamweir.errors import RequestError, StreamError, stream_error
 from streamweir.events import Ended, Released
 from streamweir.flows.buffer import text_of
 
+if TYPE_CHECKING:
+    from streamweir.records.records import Records
+
 
 class AsyncStream(Reading):
     """One completion. Use it as a context manager; then read `text`, or iterate it for typed events.
@@ -26,8 +29,17 @@ class AsyncStream(Reading):
     same. A reader that stops reading stops the upstream being read.
     """
 
-    def __init__(self, client: Source, wheel: Wheel, opening: Opening, how: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        client: Source,
+        wheel: Wheel,
+        opening: Opening,
+        how: Mapping[str, Any],
+        records: Records | None = None,
+    ) -> None:
+        """`records` are started before the first stream that they keep."""
         super().__init__(opening, how)
+        self._records = records
         self._client = client
         self._wheel = wheel
         self._carrier: Carrier[tuple[Released, ...]] | None = None
@@ -48,7 +60,7 @@ class AsyncStream(Reading):
         self._called()
         if self._callbacks:
             self._dispatch = Dispatch(self._callbacks, self._how.get("buffer_low", 500), self._resume)
-        self._handshake = self._loop.create_task(self._client.open(opening))
+        self._handshake = self._loop.create_task(self._open(opening))
         try:
             await self._handshake
         except asyncio.CancelledError:
@@ -167,6 +179,12 @@ class AsyncStream(Reading):
             self._loop.call_soon_threadsafe(self._cancel)
 
     # -- the upstream's side ---------------------------------------------------------------------------
+
+    async def _open(self, opening: Opening) -> None:
+        if self._records is not None and not self._records.started:
+            # a store may be slow to open, and other streams go on meanwhile
+            await asyncio.to_thread(self._records.start)
+        await self._client.open(opening)
 
     def _begin(self, opening: Opening) -> None:
         self._relay, events = self._client.relay(opening, tuple)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Unpack
 
 from streamweir.client.asking import Ask, how_of, merge, opening_for, replay_opening
 from streamweir.client.grants import GIVEN
+from streamweir.client.keeping import RecordsGiven, VectorsGiven, WebhooksGiven, keep, records_for
 from streamweir.client.outside import look_outside
 from streamweir.client.recording import read_recording
 from streamweir.client.resolve import resolve_client
@@ -43,11 +44,16 @@ class Gateway:
         profile: str | None = None,
         config: str | None = None,
         env_file: str | Literal[False] | None = None,
+        records: RecordsGiven = None,
+        webhooks: WebhooksGiven = None,
+        vectors: VectorsGiven = None,
         **upstream: Any,
     ) -> None:
         """`upstream` takes any other key of `[upstreams.NAME]`; `access_token` may be a function that gives one.
 
-        `env_file` names a `.env` file, False reads none. Raises ConfigError.
+        `env_file` names a `.env` file, False reads none. `records` is a URL, or keys of `[records]`, and keeps what the
+        proxy keeps of every stream; False turns the configuration's off. `webhooks` are tables such as `[[webhooks]]`,
+        `vectors` is one such as `[vectors]`. Raises ConfigError.
         """
         known = {
             "dialect": dialect,
@@ -61,6 +67,7 @@ class Gateway:
         }
         outside = look_outside(os.environ, env_file=env_file)
         self._resolved = resolve_client({**upstream, **known}, outside, config=config, profile=profile)
+        self._records = records_for(self._resolved.config, outside.environ, records, webhooks, vectors)
         tokens = SyncAsked(access_token) if callable(access_token) else None
         self._client = SyncUpstreamClient(self._resolved.settings, tokens)
         self._defaults: dict[str, Any] = {}
@@ -74,8 +81,10 @@ class Gateway:
         self.close()
 
     def close(self) -> None:
-        """Close every connection. Streams that still run end as cut."""
+        """Close every connection. Streams that still run end as cut, and what is recorded is written."""
         self._client.close()
+        if self._records is not None:
+            self._records.stop()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -110,8 +119,8 @@ class Gateway:
         Raises ConfigError without a model, and for a guard that there is none of.
         """
         asked = merge(self._defaults, ask)
-        opening = opening_for(self._resolved, asked, str(uuid.uuid4()), time.time())
-        return Stream(self._client, opening, how_of(asked))
+        opening = keep(self._records, opening_for(self._resolved, asked, str(uuid.uuid4()), time.time()))
+        return Stream(self._client, opening, how_of(asked), self._records)
 
     @staticmethod
     def replay(path: str | os.PathLike[str], *, speed: float = 1.0, **ask: Unpack[Ask]) -> Stream:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamweir.client.opening import Opening
 from streamweir.client.reading import Pieces, Reading
@@ -17,6 +17,9 @@ from streamweir.client.sync.dispatch import SyncDispatch
 from streamweir.errors import RequestError, StreamError, stream_error
 from streamweir.events import Ended, Released
 from streamweir.flows.buffer import text_of
+
+if TYPE_CHECKING:
+    from streamweir.records.records import Records
 
 LONG = 3600.0
 """Seconds: the longest single wait on a socket; with no limit running, it is simply waited on again."""
@@ -29,8 +32,12 @@ class Stream(Reading):
     same. The upstream is read only while its reader reads. One thread at a time reads; any thread may `cancel`.
     """
 
-    def __init__(self, client: SyncSource, opening: Opening, how: Mapping[str, Any]) -> None:
+    def __init__(
+        self, client: SyncSource, opening: Opening, how: Mapping[str, Any], records: Records | None = None
+    ) -> None:
+        """`records` are started before the first stream that they keep."""
         super().__init__(opening, how)
+        self._records = records
         self._client = client
         self._carrier: SyncCarrier | None = None
         self._cancellation = Cancellation()
@@ -44,6 +51,8 @@ class Stream(Reading):
         opening = self._opening
         if opening.called_at:
             raise RequestError("the stream was opened before: make another with gateway.stream(…)")
+        if self._records is not None:
+            self._records.start()
         self._called()
         if self._callbacks:
             self._dispatch = SyncDispatch(self._callbacks)

@@ -36,7 +36,7 @@ CREATE TABLE outbox (
   leased_by TEXT COLLATE "C", leased_until DOUBLE PRECISION, error TEXT, body BYTEA NOT NULL,
   PRIMARY KEY (message_id, kind, target)
 );
-CREATE INDEX outbox_due ON outbox (state, kind, due_at);
+CREATE INDEX outbox_due ON outbox (kind, target, state, due_at);
 CREATE INDEX outbox_subject ON outbox (subject) WHERE subject IS NOT NULL;
 
 CREATE TABLE disabled_targets (

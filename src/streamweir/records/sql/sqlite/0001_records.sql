@@ -28,7 +28,7 @@ CREATE TABLE outbox (
   created_at REAL NOT NULL, due_at REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'due',
   leased_by TEXT, leased_until REAL, error TEXT, body BLOB NOT NULL, PRIMARY KEY (message_id, kind, target)
 ) WITHOUT ROWID;
-CREATE INDEX outbox_due ON outbox (state, kind, due_at);
+CREATE INDEX outbox_due ON outbox (kind, target, state, due_at);
 CREATE INDEX outbox_subject ON outbox (subject) WHERE subject IS NOT NULL;
 
 -- endpoints that asked for no more deliveries (410)

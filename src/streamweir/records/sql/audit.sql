@@ -1,0 +1,52 @@
+-- name: log_rows
+SELECT position, record_id, kind, leaf, nonce, body FROM records WHERE position >= :first ORDER BY position LIMIT :most
+
+-- name: signed_rows
+SELECT position, record_id, kind, leaf, nonce, body FROM records WHERE position >= :first AND kind <> 'stream'
+ORDER BY position LIMIT :most
+
+-- name: log_row
+SELECT position, record_id, kind, leaf, nonce, body FROM records WHERE record_id = :record_id
+
+-- name: newest_rows
+SELECT position, record_id, kind, leaf, nonce, body FROM records ORDER BY position DESC LIMIT :most
+
+-- name: log_leaves
+SELECT position, leaf FROM records WHERE position >= :first AND position < :last ORDER BY position LIMIT :most
+
+-- name: checkpoints_behind
+SELECT size, note FROM checkpoints WHERE size > :size ORDER BY size LIMIT :most
+
+-- name: newest_checkpoint
+SELECT size, made_at, note FROM checkpoints ORDER BY size DESC LIMIT 1
+
+-- name: keep_checkpoint
+INSERT INTO checkpoints (size, made_at, note) VALUES (:size, :made_at, :note) ON CONFLICT (size) DO NOTHING
+
+-- name: kept_text
+SELECT subject, salt, text FROM texts WHERE record_id = :record_id
+
+-- name: oldest_bodies
+-- the order of positions is nearly that of time: only the oldest are looked at, not all that is kept
+SELECT position, record_id, closed_at FROM records
+WHERE position >= :first AND kind = 'stream' AND body IS NOT NULL ORDER BY position LIMIT :most
+
+-- name: purge_texts
+DELETE FROM texts WHERE record_id IN (SELECT record_id FROM records WHERE position >= :first AND position <= :last)
+RETURNING record_id
+
+-- name: purge_bodies
+UPDATE records SET nonce = NULL, body = NULL WHERE position >= :first AND position <= :last
+
+-- name: records_of_subject
+SELECT record_id FROM texts WHERE subject = :subject UNION SELECT record_id FROM outbox WHERE subject = :subject
+
+-- name: bodies_with_texts
+SELECT texts.record_id, records.body FROM texts JOIN records ON records.record_id = texts.record_id
+WHERE texts.record_id > :behind AND records.body IS NOT NULL ORDER BY texts.record_id LIMIT :most
+
+-- name: forget_text
+DELETE FROM texts WHERE record_id = :record_id RETURNING record_id
+
+-- name: forget_deliveries
+DELETE FROM outbox WHERE record_id = :record_id RETURNING message_id
