@@ -66,7 +66,7 @@ GROUP BY embedder, dimension ORDER BY embedder, dimension
 SELECT collection, count(*) FROM passages GROUP BY collection ORDER BY collection
 
 -- name: forget_passages
-DELETE FROM passages WHERE subject = :subject RETURNING passage
+DELETE FROM passages WHERE subject = :subject OR conversation_id = :subject RETURNING passage
 
 -- name: drop_passages_before
 DELETE FROM passages WHERE created_at < :before RETURNING passage
