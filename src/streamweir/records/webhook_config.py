@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from streamweir.config import among, seconds
+from streamweir.config import seconds
 from streamweir.errors import ConfigError
 from streamweir.flows.addresses import LOOPBACK, barred_host
 from streamweir.flows.signature import read_secret
+from streamweir.mistakes import among
 from streamweir.report import Status
 from streamweir.tables import WebhookTable
 
@@ -28,8 +29,12 @@ TIMEOUTS: Final = (0.1, 30.0)
 """Seconds. No network answers sooner; and later, a try would come near the end of its lease."""
 
 
-def check_webhooks(tables: Sequence[WebhookTable], where: str) -> None:
+def check_webhooks(tables: Sequence[WebhookTable], records_url: str | None, where: str) -> None:
     """Everything but the secrets. Raises ConfigError."""
+    if records_url == "off":
+        raise ConfigError(
+            f'{where} are delivered from the records, and records.url is "off": give a store, or no webhooks'
+        )
     names: set[str] = set()
     for number, table in enumerate(tables):
         at = f"{where}[{number}]"
