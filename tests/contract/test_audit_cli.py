@@ -322,6 +322,25 @@ def test_forget_and_purge(copy: Copy) -> None:
     assert b"answer 14" in content
 
 
+@pytest.mark.parametrize("subject", ["p9", "talk-9"])
+def test_forget_reaches_the_vectors(copy: Copy, subject: str) -> None:
+    for number, (whose, talk) in enumerate((("p9", "talk-9"), ("p8", "talk-8"), ("p9", "talk-9"))):
+        copy.sql(
+            "INSERT INTO passages (collection, tenant, request_id, chunk, embedder, dimension, vector, record_id, subject,"
+            " conversation_id, model, guard, status, created_at, start_at, end_at, text)"
+            " VALUES ('c', 't', :id, 0, 'e', 1, zeroblob(4), :id, :whose, :talk, 'm', 'off', 'completed', 0, 0, 1, :text)",
+            id=f"v{number}",
+            whose=whose,
+            talk=talk,
+            text=f"passage of {whose}",
+        )
+    expected = {"records": 1, "texts": 1} if subject == "talk-9" else {"records": 0, "texts": 0}
+    assert json.loads(copy.audit("forget", subject, "--json").stdout) == {**expected, "passages": 2, "deliveries": 0}
+    assert copy.found() == []
+    content = b"".join(one.read_bytes() for one in copy.folder.iterdir())
+    assert (b"passage of p9" in content, b"passage of p8" in content) == (False, True)
+
+
 def test_what_is_not_done(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*arguments: str) -> str:
         result = copy.audit(*arguments)

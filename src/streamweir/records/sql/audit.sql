@@ -21,7 +21,17 @@ SELECT size, note FROM checkpoints WHERE size > :size ORDER BY size LIMIT :most
 SELECT size, made_at, note FROM checkpoints ORDER BY size DESC LIMIT 1
 
 -- name: keep_checkpoint
-INSERT INTO checkpoints (size, made_at, note) VALUES (:size, :made_at, :note) ON CONFLICT (size) DO NOTHING
+INSERT INTO checkpoints (size, made_at, note) VALUES (:size, :made_at, :note)
+ON CONFLICT (size) DO UPDATE SET made_at = excluded.made_at, note = excluded.note
+
+-- name: checkpoint_of
+SELECT note FROM checkpoints WHERE size = :size
+
+-- name: enqueue_once
+INSERT INTO outbox (message_id, record_id, kind, target, subject, created_at, due_at, body)
+SELECT :message_id, :record_id, :kind, :target, :subject, :created_at, :due_at, :body
+WHERE NOT EXISTS (SELECT 1 FROM disabled_targets WHERE kind = :kind AND target = :target)
+ON CONFLICT (message_id, kind, target) DO NOTHING
 
 -- name: kept_text
 SELECT subject, salt, text FROM texts WHERE record_id = :record_id
