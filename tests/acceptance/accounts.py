@@ -106,7 +106,9 @@ def faults(
         if saw.recorded and saw.record_id not in records[saw.request_id]:
             wrong.append(f"{saw.request_id}: its end names record {saw.record_id}, which is not there")
         if not any(_agree(saw.end, end) for end in ends):
-            wrong.append(f"{saw.request_id} ({saw.wire}, {saw.model}): its client saw {saw.end}, and the log says {ends}")
+            wrong.append(
+                f"{saw.request_id} ({saw.wire}, {saw.model}): its client saw {saw.end}, and the log says {ends}"
+            )
     if delivered is not None:
         wrong += _misdelivered(records, delivered)
     return wrong

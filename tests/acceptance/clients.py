@@ -85,7 +85,9 @@ async def openai(http: aiohttp.ClientSession, saw: Saw) -> None:
 
 
 async def complete(http: aiohttp.ClientSession, saw: Saw) -> None:
-    async with http.post("/v1/chat/completions", json=body_of("openai whole", saw.model), headers=headers(saw)) as answer:
+    async with http.post(
+        "/v1/chat/completions", json=body_of("openai whole", saw.model), headers=headers(saw)
+    ) as answer:
         if not await refused(saw, answer):
             await answer.json()
             saw.end = "whole"
