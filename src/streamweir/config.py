@@ -117,7 +117,7 @@ def _check_stores(config: Config, where: str) -> None:
     if config.webhooks:
         from streamweir.records.webhook_config import check_webhooks
 
-        check_webhooks(config.webhooks, config.records.url, f"{where}: webhooks")
+        check_webhooks(config.webhooks, f"{where}: webhooks")
 
 
 def _check_guard(name: str, guard: GuardTable, where: str) -> None:

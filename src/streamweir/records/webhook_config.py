@@ -29,12 +29,8 @@ TIMEOUTS: Final = (0.1, 30.0)
 """Seconds. No network answers sooner; and later, a try would come near the end of its lease."""
 
 
-def check_webhooks(tables: Sequence[WebhookTable], records_url: str | None, where: str) -> None:
+def check_webhooks(tables: Sequence[WebhookTable], where: str) -> None:
     """Everything but the secrets. Raises ConfigError."""
-    if records_url == "off":
-        raise ConfigError(
-            f'{where} are delivered from the records, and records.url is "off": give a store, or no webhooks'
-        )
     names: set[str] = set()
     for number, table in enumerate(tables):
         at = f"{where}[{number}]"

@@ -82,7 +82,6 @@ def test_secrets_that_rotate(tmp_path: Path) -> None:
         (HOOK[13:] + "timeout = 0", "timeout is 0.0: give 0.1 s to 30 s"),
         (HOOK[13:] + "timeout = 'soon'", r"webhooks\[0\].timeout is 'soon': give seconds"),
         (HOOK[13:] + "name = ''", "name is '': each webhook needs a name of its own"),
-        (HOOK[13:] + '[records]\nurl = "off"', 'webhooks are delivered from the records, and records.url is "off"'),
         (HOOK[13:] + HOOK, r"webhooks\[1\].name is 'hooks.example.com': each webhook needs a name of its own"),
     ],
 )
