@@ -142,12 +142,17 @@ def wait_for_orders() -> None:
     import streamweir.cli.serve
     import streamweir.records.configured
     import streamweir.records.records
+    import streamweir.records.vectors
+    import streamweir.records.webhooks
     import streamweir.server.descriptors
     import streamweir.server.life
     import streamweir.server.log  # noqa: F401
     from streamweir.client.guarding import Guards
+    from streamweir.tokens import counter
 
     Guards().guard("redact")
+    # what the WebSocket tells of a prompt
+    counter("script")("hello")
     # nobody waits for them: the system forgets them as they end
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     sys.stdout.write("ready\n")

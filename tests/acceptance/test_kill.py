@@ -7,6 +7,7 @@ that call. Between two calls nothing changes that others could see, so these are
 import asyncio
 import os
 import random
+from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ import aiohttp
 import pytest
 
 from streamweir.simulator.app import RunningSimulator
-from tests.acceptance.accounts import Saw, account, faults, left
+from tests.acceptance.accounts import Place, Saw, a_minute_later, account, faults, is_done, webhooks
 from tests.acceptance.clients import WIRES, ask
 from tests.acceptance.forks import Forked, Forks
 from tests.acceptance.tracing import CALLS, Cell, cells, killing, recording, threads
 from tests.conftest import ROOT, needs
+from tests.endpoints import OK, Endpoint
 from tests.networks import free_port
 from tests.proxies import profile, upstream
 
@@ -36,6 +38,21 @@ TOGETHER = 3
 SETTLED = 30.0
 """Seconds in which a process that was started again has closed and delivered everything."""
 
+LEFT = """
+[records]
+url = "{store}"
+signing_key_file = "{folder}/log.key"
+checkpoint_every = 1
+anchors = ["{folder}/anchor"]
+[[webhooks]]
+url = "{hook}"
+secret_file = "{folder}/secret"
+allow_loopback = true
+[vectors]
+embedder = "{simulator}/v1"
+model = "sim-embed"
+"""
+
 
 @pytest.fixture
 async def forks() -> AsyncIterator[Forks]:
@@ -44,34 +61,45 @@ async def forks() -> AsyncIterator[Forks]:
     await forks.stop()
 
 
-def configured(folder: Path, simulator: RunningSimulator, models: dict[str, str]) -> tuple[Path, str]:
-    """A configuration in a folder of its own, and the URL of its store."""
-    folder.mkdir()
-    url = f"sqlite:///{folder}/records.db"
-    text = upstream(simulator, "sse-gateway") + "".join(profile(name, model) for name, model in models.items())
-    config = folder / "streamweir.toml"
-    config.write_text(f'{text}[records]\nurl = "{url}"\n')
-    return config, url
+@pytest.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with Endpoint(lambda _: OK).running() as endpoint:
+        yield endpoint
 
 
-def seen_by(simulator: RunningSimulator, prefix: str) -> set[str]:
-    """The requests that it saw, of those whose ids begin so."""
-    return {seen.request_id for seen in simulator.simulator.seen if (seen.request_id or "").startswith(prefix)}
+class Site:
+    """A proxy's configuration and its store; all of it in one folder, which can be copied."""
 
+    def __init__(
+        self, folder: Path, simulator: RunningSimulator, endpoint: Endpoint, models: dict[str, str], store: str = ""
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        self.simulator, self.endpoint = simulator, endpoint
+        self.hook = f"/{folder.name}"
+        self.place = Place(store or f"sqlite:///{folder}/records.db", folder / "log.vkey", folder / "anchor")
+        self.config = folder / "streamweir.toml"
+        (folder / "secret").write_text(f"whsec_{b64encode(bytes(32)).decode()}")
+        text = upstream(simulator, "sse-gateway") + "".join(profile(name, model) for name, model in models.items())
+        hook = f"http://127.0.0.1:{endpoint.port}{self.hook}"
+        left = LEFT.format(store=self.place.url, folder=folder, hook=hook, simulator=simulator.url)
+        self.config.write_text(text + left)
 
-def unrecorded(*served: Forked) -> frozenset[str]:
-    """The requests whose end said that it has no record; on some wires only the proxy's own line says so."""
-    reports = [line["report"] for forked in served for line in forked.told if "report" in line]
-    return frozenset(report["request_id"] for report in reports if report.get("recorded") is False)
+    def seen(self, prefix: str) -> set[str]:
+        """The requests that the upstream saw, of those whose ids begin so."""
+        return {one.request_id for one in self.simulator.simulator.seen if (one.request_id or "").startswith(prefix)}
 
+    async def settled(self) -> None:
+        """Wait until nothing is open, and nothing is to be delivered, or for as long as that may take."""
+        until = asyncio.get_running_loop().time() + SETTLED
+        while asyncio.get_running_loop().time() < until and not is_done(self.place.url):
+            await asyncio.sleep(0.02)
 
-async def settled(url: str) -> None:
-    """Wait until nothing is open, and nothing is to be delivered, or for as long as that may take."""
-    until = asyncio.get_running_loop().time() + SETTLED
-    while asyncio.get_running_loop().time() < until:
-        if left(url) == (0, 0):
-            return
-        await asyncio.sleep(0.02)
+    def faults(self, seen: set[str], saws: list[Saw], served: list[Forked]) -> list[str]:
+        reports = [line["report"] for forked in served for line in forked.told if "report" in line]
+        # on some wires only the proxy's own line says so
+        unrecorded = frozenset(report["request_id"] for report in reports if report.get("recorded") is False)
+        delivered = webhooks(one for one in self.endpoint.received if one.path == self.hook)
+        return faults(account(self.place), seen, saws, delivered, unrecorded)
 
 
 # -- every instant -------------------------------------------------------------------------------------
@@ -90,15 +118,15 @@ class Tried:
 class Bench:
     """Where cells are tried: each on a store of its own."""
 
-    def __init__(self, folder: Path, simulator: RunningSimulator, forks: Forks, strace: str) -> None:
-        self.folder, self.simulator, self.forks, self.strace = folder, simulator, forks, strace
+    def __init__(self, site: Callable[[str], Site], forks: Forks, strace: str) -> None:
+        self.site, self.forks, self.strace = site, forks, strace
         self._numbers = count()
 
     async def record(self) -> list[Cell]:
         """The stream's calls, from a moment before it to one behind it."""
-        config, _, name = self._fresh()
-        served = await self.forks.serve(config)
-        order, out = threads(served.pid), config.with_name("calls")
+        site, name = self._fresh()
+        served = await self.forks.serve(site.config)
+        order, out = threads(served.pid), site.config.with_name("calls")
         async with recording(self.strace, out, served.pid):
             saw = await self._play(served, name)
         assert saw.end == "completed"
@@ -106,23 +134,27 @@ class Bench:
         return cells(out, order)
 
     async def kill_at(self, cell: Cell) -> Tried:
-        config, url, name = self._fresh()
-        served = await self.forks.serve(config)
-        async with killing(self.strace, config.with_name("calls"), served.pid, cell):
+        site, name = self._fresh()
+        served = await self.forks.serve(site.config)
+        async with killing(self.strace, site.config.with_name("calls"), served.pid, cell):
             saw = await self._play(served, name)
         killed = served.ended
         await served.kill()
-        again = await self.forks.serve(config)
-        await settled(url)
-        seen = seen_by(self.simulator, name)
-        wrong = faults(account(url), seen, [saw], unrecorded=unrecorded(served))
-        await again.kill()
-        return Tried(cell, killed, saw.end, wrong)
+        return Tried(cell, killed, saw.end, await self.faults_after(site, served, site.seen(name), [saw]))
 
-    def _fresh(self) -> tuple[Path, str, str]:
+    async def faults_after(self, site: Site, dead: Forked, seen: set[str], saws: list[Saw]) -> list[str]:
+        """Start it again, a minute later, and look at what is there."""
+        if site.place.vkey.with_name("records.db").exists():
+            a_minute_later(site.place.url)
+        again = await self.forks.serve(site.config)
+        await site.settled()
+        wrong = site.faults(seen, saws, [dead])
+        await again.kill()
+        return wrong
+
+    def _fresh(self) -> tuple[Site, str]:
         name = f"cell-{next(self._numbers)}."
-        config, url = configured(self.folder / name, self.simulator, {"script": SCRIPT})
-        return config, url, name
+        return self.site(name), name
 
     async def _play(self, served: Forked, name: str) -> Saw:
         async with aiohttp.ClientSession(served.url) as http:
@@ -141,12 +173,19 @@ async def all_of(these: list[Cell], one: Callable[[Cell], Awaitable[Tried]]) -> 
         async with turns:
             return await one(cell)
 
-    return await asyncio.gather(*map(turn, these))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(turn(cell)) for cell in these]
+    return [task.result() for task in tasks]
 
 
 @pytest.mark.check
-async def test_killed_at_every_call_of_a_stream(simulator: RunningSimulator, tmp_path: Path, forks: Forks) -> None:
-    bench = Bench(tmp_path, simulator, forks, needs("strace")["strace"])
+async def test_killed_at_every_call_of_a_stream(
+    simulator: RunningSimulator, endpoint: Endpoint, tmp_path: Path, forks: Forks
+) -> None:
+    def site(name: str) -> Site:
+        return Site(tmp_path / name, simulator, endpoint, {"script": SCRIPT})
+
+    bench = Bench(site, forks, needs("strace")["strace"])
     recorded = await bench.record()
     tried = await all_of(recorded, bench.kill_at)
     report(tried)
@@ -208,30 +247,33 @@ class Load:
 
 @pytest.mark.check
 @pytest.mark.slow
-async def test_killed_at_random_under_load(simulator: RunningSimulator, tmp_path: Path, forks: Forks) -> None:
+async def test_killed_at_random_under_load(
+    simulator: RunningSimulator, endpoint: Endpoint, tmp_path: Path, forks: Forks
+) -> None:
     port, moments = free_port(), random.Random(8)
-    config, url = configured(tmp_path / "load", simulator, MODELS)
-    served = [await forks.serve(config, port)]
+    site = Site(tmp_path / "load", simulator, endpoint, MODELS)
+    served = [await forks.serve(site.config, port)]
     load = Load(served[0].url, seed=8)
     seen: set[str] = set()
     try:
         for _ in range(KILLS):
             await asyncio.sleep(moments.uniform(0.0, 0.4))
             await served[-1].kill()
-            seen |= seen_by(simulator, "load-")
-            served.append(await forks.serve(config, port))
+            seen |= site.seen("load-")
+            served.append(await forks.serve(site.config, port))
     finally:
         await load.stop()
     # nobody asks any more: what the last one leaves is all that there is
     await served[-1].kill()
-    served.append(await forks.serve(config, port))
-    await settled(url)
-    seen |= seen_by(simulator, "load-")
-    found = account(url)
-    wrong = faults(found, seen, load.saws, unrecorded=unrecorded(*served))
-    print(f"{KILLS} kills, {len(load.saws)} streams asked for, {len(seen)} seen upstream, {len(found.rows)} records")
+    seen |= site.seen("load-")
+    a_minute_later(site.place.url)
+    served.append(await forks.serve(site.config, port))
+    await site.settled()
+    wrong = site.faults(seen, load.saws, served)
+    found = account(site.place)
+    print(f"{KILLS} kills, {len(load.saws)} streams asked for, {len(seen)} seen upstream, {len(found.reports)} records")
     print("seen by clients:", sorted(Counter((saw.wire, saw.end or "no end") for saw in load.saws).items()))
-    print("recorded:", Counter(map(found.end, found.reports)))
+    print("recorded:", Counter(map(found.end, found.reports)), len(found.passages), "with passages")
     assert not wrong, "\n".join(wrong)
     assert len(seen) > KILLS
     assert {saw.wire for saw in load.saws if saw.end is not None} == set(WIRES)
