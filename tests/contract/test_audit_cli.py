@@ -382,5 +382,5 @@ def test_exit_codes_of_the_command_itself(copy: Copy) -> None:
     done = run("audit", "verify", "--records", url)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("record 3 (rec-0003): its leaf is not the hash of its nonce and body\n")
-    assert "1 findings" in done.stdout
+    assert "1 finding;" in done.stdout
     assert run("audit", "verify", "--records", "sqlite:///nowhere.db").returncode == 3

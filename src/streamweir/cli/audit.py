@@ -220,7 +220,7 @@ def _tell(outcome: Outcome, as_json: bool, record_id: str | None) -> None:
         click.echo(_plain(f"{one.where}: {one.what}\n    {one.means}"))
     if outcome.found > len(outcome.findings):
         click.echo(f"… and {outcome.found - len(outcome.findings)} more")
-    verdict = "intact" if outcome.intact else f"{outcome.found} findings"
+    verdict = "intact" if outcome.intact else f"{outcome.found} finding{'s' if outcome.found > 1 else ''}"
     what = f"record {record_id}" if record_id is not None else f"{outcome.records} records of {outcome.origin}"
     parts = [f"{outcome.purged} purged" if outcome.purged else ""]
     parts += [f"{outcome.left_out} bodies left out" if outcome.left_out else ""]

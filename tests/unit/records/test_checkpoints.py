@@ -103,6 +103,7 @@ def test_a_checkpoint_that_was_signed_already_leaves_once(database: Database) ->
     other._last = 0
     assert other.look(database, AT, at_once=True) is not None
     assert len(rows(database, "outbox")) == 1
+    assert audited(database) == []
     change(database, "DELETE FROM checkpoints")
     other._last = 0
     assert other.look(database, AT, at_once=True) is not None
