@@ -131,6 +131,7 @@ PLACES = {
     "clients/python": ROOT / ".peers" / "clients" / "bin" / "python",
     "litellm/python": ROOT / ".peers" / "litellm" / "bin" / "python",
     "litellm": ROOT / ".peers" / "litellm" / "bin" / "litellm",
+    "standardwebhooks": ROOT / "node_modules" / "standardwebhooks",
     "node22": ROOT / "tests" / "stock_clients" / "node22" / "node_modules" / "node" / "bin" / "node",
 }
 """Tools that `make deps` puts into the checkout, in environments of their own."""

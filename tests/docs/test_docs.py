@@ -17,8 +17,8 @@ from tests.contract.test_cli import start, stop
 from tests.docs.blocks import relative_links, split
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-KINDS = {"python", "sh", "sh no-run", "toml", "json", "text", "html", "jsx"}
-"""Pages (html, jsx) are run by tests/browser/test_pages.py, in a real browser."""
+KINDS = {"python", "sh", "sh no-run", "toml", "json", "text", "html", "js", "jsx"}
+"""Pages (html, jsx) are run by tests/browser/test_pages.py, in a real browser; js by test_webhook_verifiers.py."""
 
 
 def blocks(kind: str) -> list[object]:

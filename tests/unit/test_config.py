@@ -57,7 +57,6 @@ def resolve_client(arguments, environ, **options):
         ("[guards.off]", "guards.off: "),
         ("[guards.g]\nrestore = true", "guards.g.restore puts back what input = \"mask\" took out, and input is 'off'"),
         ("[guards.g]\ninput = 'block'\nrestore = true", "guards.g.restore .* input is 'block'"),
-        ("[vectors]", "reserved section"),
         ("[live.default]", "unknown key live.default, known are limit, url"),
         ("[live]\nlimit = 5", "live.limit is 5: give bytes, at least 1048576"),
         ("x =", "is not TOML"),

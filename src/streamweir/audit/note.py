@@ -216,6 +216,8 @@ def check_text(text: str) -> None:
         raise NoteError("a note's text is not empty, and ends in a newline")
     if any(char < " " and char != "\n" for char in text):
         raise NoteError("a note's text holds no control characters but newlines")
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise NoteError("a note's text is UTF-8")
 
 
 def _check_id(verifier: Verifier, given: bytes, what: str) -> None:

@@ -181,6 +181,8 @@ class Verification:
             yield finding_at(row, "half", "it has no nonce" if row.nonce is None else "it has no body")
         elif (purge := self._purge_of(row.position)) is not None:
             self.purged += 1
+            if row.kind != "stream":
+                yield finding_at(row, "columns", "it is purged, and only records of streams are")
             purge.ids.update(id_line(row.record_id))
             yield from self._end_of_missing()
         else:

@@ -79,6 +79,7 @@ def check(path: str | None) -> None:
     """Read the configuration as `serve` would, credentials and certificates included. Exits with 3 where it cannot."""
     from streamweir.client.aio.pool import Pool
     from streamweir.client.guarding import Guards
+    from streamweir.records.webhook_config import webhooks_of
     from streamweir.server.life import tls_context
     from streamweir.server.shared import Serving
 
@@ -88,6 +89,7 @@ def check(path: str | None) -> None:
     guards = Guards(config.guards, os.environ)
     for name in config.guards:
         guards.guard(name)
+    webhooks_of(config.webhooks, os.environ)
     profiles, upstreams = ", ".join(config.profiles), ", ".join(serving.profiles.clients)
     say(f"the configuration is good; profiles: {profiles}; upstreams: {upstreams}")
 
@@ -130,7 +132,10 @@ def rows(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         if isinstance(value, Mapping):
             for name, table in value.items():  # pyright: ignore[reportUnknownVariableType]
                 yield from _table((field, str(name)), table)  # pyright: ignore[reportUnknownArgumentType]
-        else:
+        elif isinstance(value, list):
+            tables = cast("list[dict[str, Any]]", msgspec.to_builtins(value))
+            yield (field,), [{key: one for key, one in table.items() if one is not None} for table in tables]
+        elif value is not None:
             yield from _table((field,), value)
 
 

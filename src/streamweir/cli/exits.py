@@ -56,7 +56,13 @@ def exit_code_of(error: StreamweirError) -> int:
 
 def _cut(error: StreamError) -> bool:
     """A stream that was accepted and then cut is 7 even where nothing had come yet."""
-    return error.code in ("stream_interrupted", "upstream_lost", "stream_stalled", "integrity_failed")
+    return error.code in (
+        "stream_interrupted",
+        "upstream_lost",
+        "stream_stalled",
+        "integrity_failed",
+        "receipt_mismatch",
+    )
 
 
 def say(sentence: str) -> None:

@@ -47,8 +47,8 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
     SIGTERM and Ctrl-C drain: /readyz says 503, nothing new begins, streams have server.drain (60 s) to finish, and what
     is left is told of its end. A second signal ends all at once.
     """
-    from streamweir.records.configured import BESIDE, records_settings
-    from streamweir.records.records import Records, recording
+    from streamweir.records.configured import BESIDE, records_of
+    from streamweir.records.records import recording
     from streamweir.server.descriptors import raise_limit
     from streamweir.server.life import LOOPBACK, Server, check_host, serve
     from streamweir.server.log import refused, told
@@ -62,8 +62,7 @@ def command(config: str | None, host: str, port: int | None, quiet: bool, insecu
     found, environ = read()
     check_host(host, found, insecure)
     raise_limit()
-    settings = records_settings(found, environ, BESIDE)
-    records = Records(settings) if settings is not None else None
+    records = records_of(found, environ, BESIDE)
     server = Server(
         found,
         environ,

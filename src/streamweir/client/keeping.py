@@ -46,11 +46,9 @@ def records_for(
         if webhooks or vectors:
             raise ConfigError("webhooks= and vectors= go with a stream's record, and none is kept: give records= too")
         return None
-    from streamweir.records.configured import records_settings
-    from streamweir.records.records import Records
+    from streamweir.records.configured import records_of
 
-    settings = records_settings(config, environ)
-    return Records(settings) if settings is not None else None
+    return records_of(config, environ)
 
 
 def keep(records: Records | None, opening: Opening) -> Opening:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from streamweir.client.exchange import Exchange
 from streamweir.client.opening import Opening
 from streamweir.client.recording import Piece, Recording
@@ -22,7 +24,9 @@ RECORDED = "here the stream was ended from this side when it was recorded"
 def settings_of(recording: Recording) -> UpstreamSettings:
     """Settings that decode as the recording's upstream was decoded."""
     head = recording.head
-    return UpstreamSettings(dialect=head.dialect, hosts=Hosts(REPLAYED, REPLAYED), bearer="", decode=head.decode)
+    # asterisks stand in it for values and credentials, so that a receipt would say that the text was changed
+    decode = msgspec.structs.replace(head.decode, receipts=False)
+    return UpstreamSettings(dialect=head.dialect, hosts=Hosts(REPLAYED, REPLAYED), bearer="", decode=decode)
 
 
 class Answers:

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from streamweir.dialects.chunks import NONE, Choice, carry, decode_chunk, lacking, set_aside, take_content
 from streamweir.dialects.ends import DecodeOptions, end_of, protocol_error, upstream_error
+from streamweir.dialects.receipts import Receipts, take_ours
 from streamweir.dialects.usage import count, usage_object, usage_update
 from streamweir.events import Delta, End, Extra, Note, Numbered, ToolCallDelta, Upstream, UsageUpdate
 from streamweir.wire.frames import Event, Frame, Malformed
@@ -27,23 +28,34 @@ MAX_REASON = 100
 class ChunkDecoder:
     """SSE frames to upstream events. Never raises; the last event is an End, and nothing follows it."""
 
-    __slots__ = ("_ended", "_finish_ends", "_numbered", "_skip", "_stop", "_strict", "_usage")
+    __slots__ = (
+        "_checks", "_ended", "_finish_ends", "_numbered", "_receipts", "_skip", "_stop", "_strict", "_usage",
+        "_watching",
+    )  # fmt: skip
 
     def __init__(self, options: DecodeOptions, *, numbered: bool) -> None:
         self._strict = options.schema == "strict"
         self._skip = options.malformed == "skip"
         self._finish_ends = options.end_marker == "finish_reason"
         self._numbered = numbered
+        # no proxy of ours numbers its chunks
+        self._checks = options.receipts and not numbered
         self._stop: dict[int, str] = {}
         self._usage: UsageUpdate | None = None
+        self._receipts: Receipts | None = None
         self._ended = False
+        # one question for both: nearly every frame has nothing to do with either
+        self._watching = False
 
     def __call__(self, frames: Sequence[Frame]) -> list[Upstream]:
         """The events in `frames`."""
         events: list[Upstream] = []
         for frame in frames:
-            if self._ended:
-                break
+            if self._watching:
+                if self._receipts is not None:
+                    self._receipts.read(events)
+                if self._ended:
+                    break
             if type(frame) is Event and frame.event != "error":
                 try:
                     self._chunk(frame.data, events)
@@ -77,6 +89,9 @@ class ChunkDecoder:
             chunk, asides = decode_chunk(data), NONE
         except msgspec.ValidationError:
             chunk, asides = set_aside(data)
+            ours, asides = take_ours(asides)
+            if "receipt" in ours and self._checks:
+                self._receipt(ours["receipt"], events)
         if chunk.system_fingerprint is not None or chunk.service_tier is not None or chunk.obfuscation is not None:
             asides = carry(chunk, asides)
         if chunk.error is not None or (chunk.type is not None and chunk.type == "error"):
@@ -119,6 +134,13 @@ class ChunkDecoder:
             if number in self._stop or len(self._stop) < MAX_CHOICES:
                 self._stop[number] = reason[:MAX_REASON]
 
+    def _receipt(self, said: Any, events: list[Upstream]) -> None:
+        if self._receipts is not None:
+            self._receipts.take(said)
+        elif said is None:
+            self._receipts = Receipts(events)
+            self._watching = True
+
     def _count(self, usage: dict[str, Any], events: list[Upstream]) -> None:
         update = usage_update(usage)
         if update != self._usage:
@@ -126,8 +148,8 @@ class ChunkDecoder:
             events.append(update)
 
     def _end(self, events: list[Upstream], end: End) -> None:
-        self._ended = True
-        events.append(end)
+        self._ended = self._watching = True
+        events.append(end if self._receipts is None else self._receipts.checked(end, events))
 
 
 class ChunkEncoder:

@@ -17,12 +17,16 @@ FILTER_REASONS = frozenset(("content_filter", "safety"))
 
 
 class DecodeOptions(msgspec.Struct, frozen=True):
-    """What a caller may choose about decoding. Names and defaults are the configuration's."""
+    """What a caller may choose about decoding. Names and defaults are the configuration's.
+
+    `receipts` is off in a replay: what a recording masks was not changed on its way.
+    """
 
     schema: Literal["lenient", "strict"] = "lenient"
     malformed: Literal["fail", "skip"] = "fail"
     end_marker: Literal["done", "finish_reason"] = "done"
     content: Literal["delta", "cumulative"] = "delta"
+    receipts: bool = True
 
 
 def protocol_error(message: str) -> End:

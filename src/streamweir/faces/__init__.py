@@ -32,6 +32,7 @@ SENTENCES: Final[dict[str, str]] = {
     "stream_timed_out": "The reply took longer than it may.",
     "stream_blocked": "The reply was blocked by a content filter.",
     "stream_failed": "The reply failed because of an error in the proxy.",
+    "receipt_mismatch": "The reply was changed on its way from the model.",
     "integrity_failed": "Parts of the reply were lost on the way.",
     "protocol_error": "The model's answer could not be read.",
     "upstream_error": "The model reported an error.",
@@ -65,6 +66,14 @@ def retryable(report: Report) -> bool:
     return report.status in RETRYABLE or (report.error is not None and report.error.code in OURS)
 
 
+def receipt(report: Report) -> dict[str, object]:
+    """What lets a client check the text that it has: the SHA-256 of choice 0, channel content, and the record's id.
+
+    A key of its own for wires whose own words say nothing of it; browsers get both in the report.
+    """
+    return {"streamweir": {"receipt": {"sha256": report.integrity.sha256, "record_id": report.record_id}}}
+
+
 def resume(report: Report, stream: str, seq: int) -> dict[str, object]:
     """What a client needs to go on elsewhere, where the last message of a stream says that this server stops."""
     if report.error is None or report.error.code != "server_draining":
@@ -73,8 +82,13 @@ def resume(report: Report, stream: str, seq: int) -> dict[str, object]:
 
 
 def public_report(report: Report) -> Report:
-    """The report as a client may see it: without the text, and without an upstream's own words."""
+    """The report as a client may see it: without the text, and without an upstream's own words.
+
+    Whether its text came as it was sent is for the client to say, and never on the wire.
+    """
     shown = report.without_text()
+    shown.receipt_verified = None
+    shown.upstream_record_id = None
     if shown.stop_reason is not None and not WORD.fullmatch(shown.stop_reason):
         shown = replace(shown, stop_reason="other")
     if shown.error is None:

@@ -13,7 +13,7 @@ from streamweir.report import Report
 FINISH_REASONS = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
 
 OURS = {
-    "chunk": frozenset(("id", "object", "created", "model", "choices", "usage", "error")),
+    "chunk": frozenset(("id", "object", "created", "model", "choices", "usage", "error", "streamweir")),
     "choice": frozenset(("index", "delta", "finish_reason")),
     "delta": frozenset(("role", "content", "tool_calls", "refusal", "reasoning_content")),
     "tool_call": frozenset(("index", "id", "type", "function")),
@@ -22,6 +22,9 @@ OURS = {
 """Names that a carried key never takes, whatever an upstream puts there: they are written from events alone."""
 
 encode = msgspec.json.Encoder().encode
+
+ANNOUNCED: Final = b',"streamweir":{"receipt":null}}\n\n'
+"""What ends the first chunk over SSE in place of its brace: a receipt follows, and a client of ours begins to hash."""
 
 BEHIND: Final = b'},"finish_reason":null}]}'
 """What follows the text in a chunk that carries nothing else."""

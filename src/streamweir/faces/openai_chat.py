@@ -7,10 +7,14 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from streamweir.events import Ended, Released, Text
-from streamweir.faces import told
-from streamweir.faces.chat_chunks import BEHIND, ChatChunks, encode, finish_reasons
+from streamweir.events import Ended, Released, Started, Text
+from streamweir.faces import receipt, told
+from streamweir.faces.chat_chunks import ANNOUNCED, BEHIND, ChatChunks, encode, finish_reasons
 from streamweir.report import Report
+
+RECEIPT: Final = b',"streamweir":{"receipt":{"sha256":"'
+RECORD: Final = b'","record_id":'
+"""The receipt in pieces, behind a chunk without its brace: it is written for every request."""
 
 END_OF_TEXT: Final = BEHIND + b"\n\n"
 
@@ -19,6 +23,7 @@ class OpenAIChat:
     """Released events of one stream to the SSE bytes of Chat Completions.
 
     Finish reasons are held until the upstream's end is known, so that no client acts on a reply that is then cut.
+    The first chunk announces a receipt, and the first of those that end the reply holds it.
     """
 
     __slots__ = ("_before", "_chunks", "_include_usage")
@@ -37,6 +42,9 @@ class OpenAIChat:
                 out.append(END_OF_TEXT)
             elif type(event) is Ended:
                 self._end(event, out)
+            elif type(event) is Started:
+                for chunk in self._chunks.of(event):
+                    out += (b"data: ", chunk[:-1], ANNOUNCED)
             else:
                 out += [b"data: %b\n\n" % chunk for chunk in self._chunks.of(event)]
         return b"".join(out)
@@ -45,11 +53,16 @@ class OpenAIChat:
         report = event.report
         if not report.complete:
             blocked = self._chunks.finish(finish_reasons(event)) if report.status == "blocked" else []
-            out += [b"data: %b\n\n" % chunk for chunk in (*blocked, encode(error_body(report)))]
+            failed = encode(error_body(report) | receipt(report))
+            out += [b"data: %b\n\n" % chunk for chunk in (*blocked, failed)]
             return
         ends = self._chunks.finish(finish_reasons(event))
         if self._include_usage:
             ends.append(self._chunks.counts(report))
+        if ends:
+            # the first: a client may leave behind a finish reason
+            sha256, record = report.integrity.sha256.encode(), encode(report.record_id)
+            out += (b"data: ", ends.pop(0)[:-1], RECEIPT, sha256, RECORD, record, b"}}}\n\n")
         out += [b"data: %b\n\n" % chunk for chunk in (*ends, b"[DONE]")]
 
 

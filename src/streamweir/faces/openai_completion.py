@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from streamweir.errors import RequestError
 from streamweir.events import Diagnostic, Ended, Extra, Reasoning, Released, Restarted, Text, ToolCall, Usage
-from streamweir.faces import told
+from streamweir.faces import receipt, told
 from streamweir.faces.chat_chunks import OURS, finish_reasons, usage_object
 from streamweir.faces.openai_chat import error_body
 from streamweir.faces.wanted import Wanted, read_object, stops, wanted_of
@@ -74,13 +74,14 @@ def completion(events: Sequence[Released], *, id: str, model: str, created: int)
         "model": model,
         "choices": [choices[number].shown(number, reasons.get(number)) for number in sorted(choices)],
         "usage": usage_object(usage, report),
+        **receipt(report),
     }
 
 
 def failure(report: Report) -> tuple[int, dict[str, Any]]:
     """The status and JSON body of a reply that was not streamed and did not end whole: the error, the partial text."""
     status = 504 if report.status == "timed_out" else 503 if told(report)[0] == "server_draining" else 502
-    return status, error_body(report) | {"partial": report.text}
+    return status, error_body(report) | {"partial": report.text} | receipt(report)
 
 
 class Choice:

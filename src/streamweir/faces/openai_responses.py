@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from streamweir.events import Ended, Reasoning, Released, Restarted, Started, Text, ToolCall, Usage
-from streamweir.faces import told
+from streamweir.faces import receipt, told
 from streamweir.faces.chat_chunks import encode
 from streamweir.faces.openai_chat import error_body
 from streamweir.faces.openai_completion import failure
@@ -176,6 +176,7 @@ class OpenAIResponses:
             "status": status,
             "output": [item.shown(shown) for item in self._items],
             "usage": usage(self._usage, report),
+            **receipt(report),
         }
         if status == "incomplete":
             self.response["incomplete_details"] = {"reason": "max_output_tokens"}

@@ -45,8 +45,8 @@ class Database(Protocol):
         """A named statement, and the rows that it gives. Bytes come and go as bytes, times as seconds (float)."""
         ...
 
-    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
-        """A named statement for each of these, and the rows that each gives."""
+    def among(self, name: str, values: Sequence[str], /) -> list[Row]:
+        """A named statement that ends with `IN :values`, and the rows that it gives for all of these, in any order."""
         ...
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:
@@ -61,6 +61,14 @@ class Database(Protocol):
         """
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Whatever is read inside is as it was at one moment, and nothing is written."""
+        ...
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted where the store can help it."""
+        ...
+
     def close(self) -> None:
         """End the connection; again: nothing."""
         ...
@@ -73,7 +81,9 @@ def statements() -> Mapping[str, str]:
     for file in sorted(files(PACKAGE).joinpath("sql").iterdir(), key=lambda one: one.name):
         if file.name.endswith(".sql"):
             for block in re.split(r"^-- name: ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-                name, _, text = block.partition("\n")
+                name, *lines = block.splitlines()
+                # comments are whole lines, and may hold quotes and colons
+                text = "\n".join(line for line in lines if not line.startswith("--"))
                 found[name.strip()] = text.strip().rstrip(";")
     return found
 

@@ -73,7 +73,8 @@ class Entry:
     def close(self, report: Report, told: Callable[[bool], None], loop: Loop) -> None:
         """Write the record of a stream that has ended, and what leaves because of it."""
         text = report.text if isinstance(report.text, str) else ""
-        closed = Closed(self.id, report.without_text(), text, self._subject, time.time())
+        tenant = self._asker.key or ""
+        closed = Closed(self.id, report.without_text(), text, self._subject, time.time(), tenant)
         row = partial(row_of, self._settings, closed, self._asker._asdict())
         self._writer.put(Job(row, told, loop))
 

@@ -71,17 +71,17 @@ def append(database: Database, closes: Sequence[CloseRow], now: float) -> list[b
     """
     ((size, peaks),) = database.run("tree")
     frontier = Frontier.from_bytes(size, peaks)
-    found = database.each("leaf_of", [{"record_id": row.record_id} for row in closes])
+    known: dict[str, bytes] = dict(database.among("leaves_of", [row.record_id for row in closes]))
     written: list[bool] = []
     records: list[Mapping[str, Any]] = []
     texts: list[Mapping[str, Any]] = []
     deliveries: list[Mapping[str, Any]] = []
-    for row, known in zip(closes, found, strict=True):
+    for row in closes:
         key = {"record_id": row.record_id}
         leaf = leaf_hash(row.nonce + row.body)
-        if known:
+        if row.record_id in known:
             # this very one, where a commit succeeded whose answer was lost
-            written.append(known[0][0] == leaf)
+            written.append(known[row.record_id] == leaf)
             continue
         records.append(
             {
@@ -100,7 +100,7 @@ def append(database: Database, closes: Sequence[CloseRow], now: float) -> list[b
         deliveries += [{**key, **one._asdict(), "created_at": now, "due_at": now} for one in row.deliveries]
         written.append(True)
     if records:
-        database.many("forget_open", [{"record_id": record["record_id"]} for record in records])
+        database.among("forget_open", [record["record_id"] for record in records])
         database.many("append", records)
         database.run("grow_tree", {"size": frontier.size, "frontier": frontier.to_bytes()})
     if texts:
@@ -121,5 +121,5 @@ def sweep(database: Database, run: str, made: Callable[[OpenRow], CloseRow], now
                 return swept
             append(database, [made(row) for row in rows], now)
             # one that has a record already was closed by somebody else, and is not open
-            database.many("forget_open", [{"record_id": row.record_id} for row in rows])
+            database.among("forget_open", [row.record_id for row in rows])
             swept += len(rows)

@@ -18,6 +18,7 @@ from psycopg.types.string import StrDumperUnknown
 from streamweir.errors import ConfigError
 from streamweir.records.advisory import lock_number
 from streamweir.records.database import NO_PARAMS, DatabaseError, Params, Row, check_version, migrations, statements
+from streamweir.records.session import SILENCE, Session
 
 DEFAULTS: Final[Mapping[str, tuple[str, str | int]]] = {
     "connect_timeout": ("PGCONNECT_TIMEOUT", 5),
@@ -52,6 +53,8 @@ SET idle_in_transaction_session_timeout = '10s'
 # its reads see what the last holder of the lock wrote: a snapshot is a statement's, whatever the server's default is
 BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 
+SNAPSHOT: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
 ALONE: Final = b"SELECT pg_advisory_xact_lock(%d)"
 
 UNFLUSHED: Final = b"SET LOCAL synchronous_commit = off"
@@ -62,6 +65,10 @@ REFUSED: Final = ("21", "22", "23", "42")
 MENDED_BY_OTHERS: Final = ("42501", "42P01")
 """Of those classes, and yet no fault of a row's: a privilege, or a table, that is missing."""
 
+
+IN: Final = "IN :values"
+ANY: Final = "= ANY (:values)"
+"""A list as one parameter, for the server would take no other."""
 
 PORTS: Final = re.compile(r"[0-9,]*\Z")
 
@@ -85,7 +92,7 @@ class Postgres:
         self._secret = str(given.get("password") or "")
         self._statements = _translated()
         try:
-            self._connection = psycopg.connect(**_with_defaults(given, read_only), autocommit=True)
+            self._connection = Session.connect(**_with_defaults(given, read_only), autocommit=True)
         except (psycopg.Error, OSError, UnicodeError) as error:
             raise self._failed(error) from None
         try:
@@ -97,6 +104,7 @@ class Postgres:
             else:
                 self._script(WRITES)
                 self._migrate()
+                self._connection.patience = SILENCE
             check_version(self.kind, self.version, self.where)
         except psycopg.Error as error:
             self._connection.close()
@@ -114,18 +122,8 @@ class Postgres:
         except (psycopg.Error, ValueError, OverflowError) as error:
             raise self._failed(error) from None
 
-    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
-        if not rows:
-            return []
-        try:
-            cursor = self._connection.cursor()
-            cursor.executemany(self._statements[name].text, rows, returning=True)
-            found = [cursor.fetchall()]
-            while cursor.nextset():
-                found.append(cursor.fetchall())
-        except (psycopg.Error, ValueError, OverflowError) as error:
-            raise self._failed(error) from None
-        return found
+    def among(self, name: str, values: Sequence[str], /) -> list[Row]:
+        return self.run(name, {"values": list(values)})
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:
         try:
@@ -158,6 +156,21 @@ class Postgres:
             raise caught
         if ended is None or ended.statusmessage != "COMMIT":
             raise DatabaseError(f"the records in {self.where}: the server took a transaction back", away=True)
+
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        try:
+            self._connection.execute(SNAPSHOT)
+            try:
+                yield
+            finally:
+                self._roll_back()
+        except psycopg.Error as error:
+            raise self._failed(error) from None
+
+    def scrub(self) -> None:
+        # the server's vacuum does, in its time
+        return
 
     def close(self) -> None:
         self._connection.close()
@@ -234,8 +247,8 @@ def _translated() -> Mapping[str, Statement]:
 
     return {
         name: Statement(
-            re.sub(r"'[^']*'|::|:([a-z_]\w*)", named, text.replace("%", "%%")).encode(),
-            re.search(r"^\s*(SELECT|WITH|VALUES)\b|\bRETURNING\b", text, re.IGNORECASE | re.MULTILINE) is not None,
+            re.sub(r"'[^']*'|::|:([a-z_]\w*)", named, text.replace("%", "%%").replace(IN, ANY)).encode(),
+            re.search(r"\A(SELECT|WITH|VALUES)\b|\bRETURNING\b", text, re.IGNORECASE) is not None,
         )
         for name, text in statements().items()
     }

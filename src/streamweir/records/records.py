@@ -6,8 +6,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -16,8 +16,11 @@ from streamweir.records import ledger
 from streamweir.records.database import Database, DatabaseError
 from streamweir.records.entry import Asker, Entry, row_of_dead
 from streamweir.records.opening import open_database
+from streamweir.records.outgoing import Outgoing
 from streamweir.records.runs import Alive, alive_for
 from streamweir.records.settings import RecordsSettings
+from streamweir.records.upkeep import Upkeep
+from streamweir.records.worker import Worker
 from streamweir.records.writer import Writer
 
 log = logging.getLogger("streamweir.records")
@@ -35,13 +38,20 @@ class Records:
     From any thread, and each of them as often as you like: the first counts.
     """
 
-    def __init__(self, settings: RecordsSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: RecordsSettings, outgoing: Sequence[Outgoing] = ()) -> None:
+        """`outgoing`: what leaves with each record, and who delivers it."""
+        self.settings = settings._replace(delivers=(*settings.delivers, *(one.deliver for one in outgoing)))
         self._starting = threading.Lock()
         self.started = False
         self.run = os.urandom(16).hex()
+        self.upkeep = Upkeep(self.settings)
         self._alive: Alive | None = None
         self.writer = Writer(self._connect, self.run, self._look)
+        self._worker: Worker | None = None
+        if outgoing:
+            routes = [route for one in outgoing for route in one.routes(self.writer)]
+            self._worker = Worker(self.writer, routes, [one.close for one in outgoing])
+            self.writer.enqueued = self._worker.wake
 
     def start(self) -> None:
         """Open the store, and close what dead processes left open. Raises ConfigError, also where it cannot be opened.
@@ -60,29 +70,38 @@ class Records:
         database = open_database(self.settings.url)
         self._alive = alive_for(database)
         try:
+            self.upkeep.start(database)
             self._alive.begin(database, self.run, time.time())
             self._look(database, time.time())
         except BaseException:
             database.close()
             raise
         self.writer.start(database)
+        if self._worker is not None:
+            self._worker.start()
 
     def stop(self) -> None:
         """Write what is queued, and let go of the store. What comes behind that is not written."""
         with self._starting:
             running, self.started = self.started and not self.writer.stopping, True
-            if running:
-                self.writer.call(self._end)
-            written = self.writer.stop(STOP_WITHIN)
+            if running and self._worker is not None:
+                self._sign()
+                self._worker.stop(STOP_WITHIN)
+            written = self.writer.stop(STOP_WITHIN, self._end)
         if running and not written:
             log.error("%d rows of the records were not written: %s", self.writer.queued, self.writer.away or "too slow")
+
+    def _sign(self) -> None:
+        """Sign the log once more while what is announced of it can still leave."""
+        with suppress(DatabaseError, TimeoutError):
+            self.writer.call(lambda database: self.upkeep.end(database, time.time())).result(STOP_WITHIN)
 
     def entry(self, asker: Asker, metadata: Mapping[str, Any], conversation_id: str | None) -> Entry:
         """The record of one stream, not yet opened."""
         subject = metadata.get("subject", conversation_id)
         if subject is not None:
             subject = str(subject)[:MAX_SUBJECT]
-        return Entry(self.settings, self.writer, asker, os.urandom(16).hex(), subject)
+        return Entry(self.settings, self.writer, asker, new_id(time.time()), subject)
 
     @property
     def refusing(self) -> bool:
@@ -97,6 +116,7 @@ class Records:
     def _end(self, database: Database) -> None:
         if self._alive is not None:
             self._alive.end(database)
+        self.upkeep.end(database, time.time())
 
     def _look(self, database: Database, now: float) -> None:
         if self._alive is None:
@@ -106,9 +126,15 @@ class Records:
             swept = ledger.sweep(database, run, partial(self._row_of_dead, now), now)
             if swept:
                 log.warning("%d streams of a process that ended without a word were recorded as interrupted", swept)
+        self.upkeep.look(database, now)
 
     def _row_of_dead(self, now: float, row: ledger.OpenRow) -> ledger.CloseRow:
         return row_of_dead(self.settings, row, now)
+
+
+def new_id(now: float) -> str:
+    """A record's id: the milliseconds of its time, and random digits. What comes later stands later in an index."""
+    return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
 
 
 @contextmanager

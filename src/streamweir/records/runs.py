@@ -39,7 +39,7 @@ class Alive(Protocol):
         ...
 
     def end(self, database: Database) -> None:
-        """Behind its last stream. Streams that are open yet are those of a dead run from here on."""
+        """Behind its last stream: what is open yet is a dead run's from here on. The other methods do nothing then."""
         ...
 
 
@@ -66,6 +66,8 @@ class FileLocks:
         database.run("see_run", {"run": run, "at": now})
 
     def renew(self, database: Database, now: float) -> None:
+        if not self._run:
+            return
         # somebody who tidies up may have removed the file
         if self._held is None or not os.fstat(self._held).st_nlink:
             self._let_go()
@@ -74,14 +76,17 @@ class FileLocks:
             database.run("see_run", {"run": self._run, "at": now})
 
     def dead(self, database: Database, now: float) -> list[str]:
+        if not self._run:
+            return []
         return [run for run, _ in database.run("other_runs", {"run": self._run}) if self._is_free(run)]
 
     def end(self, database: Database) -> None:
+        run, self._run = self._run, ""
         try:
-            database.run("end_run", {"run": self._run})
+            database.run("end_run", {"run": run})
         finally:
             self._let_go()
-            self._path(self._run).unlink(missing_ok=True)
+            self._path(run).unlink(missing_ok=True)
             with suppress(OSError):
                 # the last one leaves nothing
                 self._folder.rmdir()
@@ -139,6 +144,8 @@ class SessionLocks:
         self.renew(database, now)
 
     def renew(self, database: Database, now: float) -> None:
+        if not self._run:
+            return
         ((now, started),) = database.run("session_clock")
         if database is not self._session:
             away = self._session is not None
@@ -150,6 +157,8 @@ class SessionLocks:
         database.run("see_run", {"run": self._run, "at": now})
 
     def dead(self, database: Database, now: float) -> list[str]:
+        if not self._run:
+            return []
         if database is not self._session:
             self.renew(database, now)
         ((now, _),) = database.run("session_clock")
@@ -159,9 +168,10 @@ class SessionLocks:
         return [run for run in silent if database.run("is_run_free", {"number": lock_number(f"run {run}")})[0][0]]
 
     def end(self, database: Database) -> None:
-        database.run("end_run", {"run": self._run})
-        database.run("leave_run", {"number": lock_number(f"run {self._run}")})
-        self._session = None
+        run, self._run = self._run, ""
+        database.run("end_run", {"run": run})
+        if self._held and database is self._session:
+            database.run("leave_run", {"number": lock_number(f"run {run}")})
 
 
 if sys.platform == "win32":

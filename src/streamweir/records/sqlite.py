@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from streamweir.records.database import NO_PARAMS, DatabaseError, Params, Row, check_version, migrations, statements
 
@@ -16,6 +17,14 @@ BUSY_MS: Final = 500
 
 PAGES_A_CHECKPOINT: Final = 4000
 """Pages of 4 KiB in the write-ahead log before they are moved into the file: the commit that does it waits for it."""
+
+
+AT_A_TIME: Final = 64
+"""Rows in one statement: a record has seven parameters, and SQLite takes 32,766."""
+
+NAMES: Final = re.compile(r":([a-z_]+)")
+
+T = TypeVar("T")
 
 
 class Sqlite:
@@ -31,6 +40,8 @@ class Sqlite:
             if read_only:
                 address = f"{Path(path).absolute().as_uri()}?mode=ro"
                 self._connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+                # a byte that was changed must not keep the audit from saying so
+                self._connection.text_factory = _lenient
             else:
                 _private(path)
                 self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -44,6 +55,8 @@ class Sqlite:
             if not read_only:
                 self._execute("PRAGMA journal_mode = WAL")
                 self._execute(f"PRAGMA wal_autocheckpoint = {PAGES_A_CHECKPOINT}")
+                # what was purged or forgotten must not be found in the file's free pages
+                self._execute("PRAGMA secure_delete = ON")
                 self._migrate()
             check_version(self.kind, self.version, path)
         except sqlite3.Error as error:
@@ -59,12 +72,29 @@ class Sqlite:
         except (sqlite3.Error, ValueError, OverflowError) as error:
             raise _failed(error, self.path) from None
 
-    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
-        return [self.run(name, params) for params in rows]
+    def among(self, name: str, values: Sequence[str], /) -> list[Row]:
+        text = self._statements[name]
+        found: list[Row] = []
+        try:
+            for some in _at_a_time(values):
+                marks = "?, " * (len(some) - 1) + "?"
+                found += self._execute(text.replace(":values", f"({marks})"), some).fetchall()
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            raise _failed(error, self.path) from None
+        return found
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:
+        text = self._statements[name]
+        head, _, row = text.rpartition("VALUES ")
+        names = NAMES.findall(row)
         try:
-            self._connection.executemany(self._statements[name], rows)
+            if not head or not row.endswith(")"):
+                self._connection.executemany(text, rows)
+                return
+            # each call lets go of the interpreter and waits to have it back: one for many rows, not one a row
+            for some in _at_a_time(rows):
+                marks = f"({'?, ' * (len(names) - 1)}?), " * (len(some) - 1) + f"({'?, ' * (len(names) - 1)}?)"
+                self._execute(f"{head}VALUES {marks}", [params[name] for params in some for name in names])
         except (sqlite3.Error, ValueError, OverflowError) as error:
             raise _failed(error, self.path) from None
 
@@ -85,6 +115,24 @@ class Sqlite:
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK")
                 raise
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        try:
+            self._execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                self._execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _failed(error, self.path) from None
+
+    def scrub(self) -> None:
+        """Move what was written into the file, so that what was deleted is not left in the write-ahead log either."""
+        try:
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise _failed(error, self.path) from None
 
@@ -112,6 +160,19 @@ class Sqlite:
             except BaseException:
                 self._execute("ROLLBACK")
                 raise
+
+
+def _at_a_time(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """In powers of two, so that few statements are prepared: 23 rows as 16, 4, 2 and 1."""
+    at = 0
+    while at < len(rows):
+        size = min(AT_A_TIME, 1 << ((len(rows) - at).bit_length() - 1))
+        yield rows[at : at + size]
+        at += size
+
+
+def _lenient(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _private(path: str) -> None:

@@ -27,6 +27,10 @@ log = logging.getLogger("streamweir.records")
 BATCH: Final = 500
 """Streams that are opened and closed in one transaction: beyond that a row costs no less, and others wait longer."""
 
+APART: Final = 0.004
+"""Seconds from one transaction to the next at least. A stream that comes alone waits for nothing; under load a commit
+costs ten rows, and what comes meanwhile shares it."""
+
 AGAIN_AFTER: Final = 0.25
 """Seconds before a database that was away is asked again."""
 
@@ -63,8 +67,12 @@ class Writer:
         self._calls: deque[tuple[Callable[[Database], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
         self.stopping = False
+        self._stop_by = 0.0
+        self._last: Callable[[Database], None] | None = None
         self._thread = threading.Thread(target=self._work, name="streamweir-records", daemon=True)
         self._database: Database | None = None
+        self.enqueued: Callable[[], None] | None = None
+        """Called where something waits to be delivered that did not before."""
         self.away: str | None = None
         self.lost = 0
         self.written = 0
@@ -90,8 +98,13 @@ class Writer:
         self._wake.set()
         return future
 
-    def stop(self, within: float) -> bool:
-        """Write what is queued, for at most so many seconds, and end the thread. Whether all was written."""
+    def stop(self, within: float, last: Callable[[Database], None] | None = None) -> bool:
+        """Write what is queued, for at most so many seconds, and end the thread. Whether all was written.
+
+        `last` is called there behind it all, where the database was not away.
+        """
+        self._last = last
+        self._stop_by = time.monotonic() + within
         self.stopping = True
         self._wake.set()
         if self._thread.is_alive():
@@ -106,18 +119,21 @@ class Writer:
     # -- in the thread ---------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        look_at = time.monotonic()
+        look_at = write_at = time.monotonic()
         while True:
             jobs = self._jobs
             if not (jobs or self._calls):
                 if self.stopping:
                     break
                 self._wake.clear()
-                if not (jobs or self._calls):
+                if not (jobs or self._calls or self.stopping):
                     self._wake.wait(max(0.0, look_at - time.monotonic()))
             if jobs:
+                if not self.stopping and (early := write_at - time.monotonic()) > 0:
+                    time.sleep(early)
+                write_at = time.monotonic() + APART
                 batch = [jobs.popleft() for _ in range(min(len(jobs), BATCH))]
-                if not self._write(batch) and self.stopping:
+                if not self._write(batch) and self.stopping and time.monotonic() >= self._stop_by:
                     break
             if self._calls and not (jobs and self.stopping):
                 self._answer(*self._calls.popleft())
@@ -127,6 +143,8 @@ class Writer:
         while self._calls:
             self._calls.popleft()[1].cancel()
         if self._database is not None:
+            if self._last is not None:
+                self._say_last(self._database, self._last)
             self._database.close()
 
     def _write(self, batch: list[Job]) -> bool:
@@ -148,11 +166,12 @@ class Writer:
             while len(self._jobs) > KEPT:
                 self.lost += 1
                 self._tell([(self._jobs.pop(), False)])
-            if not self.stopping:
-                time.sleep(AGAIN_AFTER)
+            time.sleep(AGAIN_AFTER)
             return False
         self._back()
         self.written += len(batch)
+        if self.enqueued is not None and any(row.deliveries for row in rows):
+            self.enqueued()
         self._tell([*((job, True) for job in opens), *zip(closes, recorded, strict=True)])
         return True
 
@@ -194,6 +213,13 @@ class Writer:
             # whatever state the connection is in: the next one is a new one
             self._database.close()
             self._database = None
+
+    @staticmethod
+    def _say_last(database: Database, last: Callable[[Database], None]) -> None:
+        try:
+            last(database)
+        except Exception:
+            log.exception("what comes last failed")
 
     def _back(self) -> None:
         if self.away is not None:

@@ -52,7 +52,7 @@ class Server:
         records: Records | None = None,
     ) -> None:
         self.shared = Shared(config, environ, told, refused, records)
-        self._recording = config.records
+        self._recording = (config.records, config.webhooks, config.vectors)
         self._files = (config.server.tls_cert, config.server.tls_key)
         self._tls = tls_context(*self._files)
         self._runner = web.AppRunner(
@@ -144,8 +144,8 @@ class Server:
         tls_context(*files)
         if config.server.body_limit != self.shared.body_limit:
             raise ConfigError("server.body_limit cannot be changed by a reload: restart")
-        if config.records != self._recording:
-            raise ConfigError("records cannot be changed by a reload: restart")
+        if (config.records, config.webhooks, config.vectors) != self._recording:
+            raise ConfigError("records, webhooks and vectors cannot be changed by a reload: restart")
         self.shared.reload(config, environ)
         self._reloading = asyncio.get_running_loop().create_task(self.shared.reloaded())
         if self._tls is not None:

@@ -30,7 +30,10 @@ _encode = msgspec.json.Encoder().encode
 def told(report: Report, asked: Asked) -> None:
     """Write the line of one stream."""
     level = LEVELS.get(report.status, "info")
-    _write("stream", level, asked, {"report": public_report(report)})
+    shown = public_report(report)
+    # a client must say so for itself; whoever operates the proxy is told of the way from the upstream
+    shown.receipt_verified = report.receipt_verified
+    _write("stream", level, asked, {"report": shown})
 
 
 def refused(problem: Problem, request: web.Request) -> None:

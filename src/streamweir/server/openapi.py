@@ -11,7 +11,7 @@ from aiohttp import web
 
 from streamweir.faces import SENTENCES
 from streamweir.resumption.directory import MAX_KEY
-from streamweir.server.schemas import COUNT, OBJECT, TEXT, ref, schemas_of_types, shape
+from streamweir.server.schemas import COUNT, OBJECT, TEXT, ref, schemas_of_types, shape, with_receipt
 
 REFUSALS: Final = {
     "400": "the request is wrong; the message says where",
@@ -127,7 +127,9 @@ def _documented() -> dict[str, Any]:
         "UIMessageChunk": {"type": "object", "required": ["type"], "properties": {"type": TEXT}},
         "ChatChunk": {
             "oneOf": [
-                shape({"id": TEXT, "object": {"const": "chat.completion.chunk"}, "choices": {"type": "array"}}),
+                with_receipt(
+                    shape({"id": TEXT, "object": {"const": "chat.completion.chunk"}, "choices": {"type": "array"}})
+                ),
                 ref("OpenAIError"),
             ]
         },
@@ -137,13 +139,13 @@ def _documented() -> dict[str, Any]:
             "required": ["model", "messages"],
             "properties": {"model": TEXT, "messages": message, "stream": {"type": "boolean"}},
         },
-        "ChatCompletion": shape({"id": TEXT, "object": {"const": "chat.completion"}, "choices": message}),
+        "ChatCompletion": with_receipt(shape({"id": TEXT, "object": {"const": "chat.completion"}, "choices": message})),
         "ResponsesRequest": {
             "type": "object",
             "required": ["model", "input"],
             "properties": {"model": TEXT, "input": {"type": ["string", "array"]}, "stream": {"type": "boolean"}},
         },
-        "ResponseObject": shape({"id": TEXT, "object": {"const": "response"}, "status": TEXT}),
+        "ResponseObject": with_receipt(shape({"id": TEXT, "object": {"const": "response"}, "status": TEXT})),
         "Models": shape(
             {"object": {"const": "list"}, "data": {"type": "array", "items": shape({"id": TEXT, "object": TEXT})}}
         ),

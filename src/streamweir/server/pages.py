@@ -20,7 +20,16 @@ CONSOLE: Final = {
 }
 STATIC: Final = {
     name: (name, "text/javascript")
-    for name in ("streamweir.js", "asking.js", "connection.js", "fetching.js", "reply.js", "retries.js", "sse.js")
+    for name in (
+        "streamweir.js",
+        "asking.js",
+        "connection.js",
+        "fetching.js",
+        "receipt.js",
+        "reply.js",
+        "retries.js",
+        "sse.js",
+    )
 }
 
 HEADERS: Final = {

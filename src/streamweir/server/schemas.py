@@ -16,6 +16,14 @@ TEXT: Final[dict[str, Any]] = {"type": "string"}
 COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
 
 
+def with_receipt(schema: dict[str, Any]) -> dict[str, Any]:
+    """An object of OpenAI's wires, with the key of ours: null where a receipt is announced, then the receipt."""
+    digest = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    receipt = shape({"sha256": digest, "record_id": {"type": ["string", "null"]}})
+    ours = shape({"receipt": {"oneOf": [{"type": "null"}, receipt]}})
+    return schema | {"properties": schema["properties"] | {"streamweir": ours}}
+
+
 def schemas_of_types() -> dict[str, Any]:
     """JSON Schemas by the name of the type."""
     types = (BrowserRequest, Created, InitPayload, Resume, TicketRequest, TicketAnswer, Report)

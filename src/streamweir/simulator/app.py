@@ -15,8 +15,10 @@ from aiohttp import web
 from streamweir.dialects import BUILTIN, Dialect
 from streamweir.server.life import port_error
 from streamweir.simulator.allowance import Allowance
+from streamweir.simulator.embedding import embeddings
 from streamweir.simulator.faults import Asked, Close, Head, Sleep, Write, actions, genesys_error
 from streamweir.simulator.scenario import BadScenario, Scenario, scenario_of
+from streamweir.simulator.seen import MAX_SEEN, Seen
 from streamweir.simulator.sockets import close, converse
 from streamweir.simulator.spellings import read_put
 
@@ -24,21 +26,6 @@ CLIENT_ID: Final = "sim-client"
 CLIENT_SECRET: Final = "sim-secret"
 LIFETIME: Final = 86_400
 ALLOWED: Final = 300
-MAX_SEEN: Final = 10_000
-"""Requests that are remembered; a soak test makes more, and only the last matter."""
-
-
-class Seen(msgspec.Struct):
-    """A completion request as the simulator saw it. Times are monotonic seconds."""
-
-    path: str
-    model: str
-    request_id: str | None
-    opened: float
-    status: int = 0
-    outcome: str = "open"
-    closed: float | None = None
-    written: int = 0
 
 
 class Simulator:
@@ -70,6 +57,7 @@ class Simulator:
                 prefix = "/v1" if dialect.login == "none" else ""
                 app.router.add_post(prefix + dialect.path, partial(self.completion, dialect))
         app.router.add_get("/v1/models", self.models)
+        app.router.add_post("/v1/embeddings", self.embeddings)
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/sim/requests", self.requests)
         app.router.add_delete("/sim/requests", self.forget)
@@ -245,6 +233,11 @@ class Simulator:
     async def models(self, request: web.Request) -> web.Response:
         """`GET /v1/models`."""
         return _json({"object": "list", "data": [{"id": "sim-1", "object": "model", "created": 0, "owned_by": "sim"}]})
+
+    async def embeddings(self, request: web.Request) -> web.Response:
+        """`POST /v1/embeddings`."""
+        status, body = embeddings(await request.read())
+        return web.Response(status=status, body=body, content_type="application/json")
 
     async def healthz(self, request: web.Request) -> web.Response:
         """`GET /healthz`."""

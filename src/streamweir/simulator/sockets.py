@@ -19,7 +19,8 @@ from streamweir.simulator.spellings import read_put
 from streamweir.wire.websocket import encode_close, encode_message
 
 if TYPE_CHECKING:
-    from streamweir.simulator.app import Seen, Simulator
+    from streamweir.simulator.app import Simulator
+    from streamweir.simulator.seen import Seen
 
 DIALECT: Final = BUILTIN["ws-gateway"]
 HIGH_WATER: Final = 64 * 1024

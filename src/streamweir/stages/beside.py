@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from streamweir.events import End, Extra
+from streamweir.events import End, Extra, Receipt
 from streamweir.guard.engine import redact
 from streamweir.guard.recognisers import SECRET
 from streamweir.guard.shapes import Guard, Mode
@@ -79,6 +79,9 @@ class Beside:
         """The end with what the upstream said of it."""
         if self._open:
             return end
+        receipt: Receipt | None = end.sections.get("receipt")
+        if receipt is not None and receipt.record_id is not None and redact(self._guard, receipt.record_id)[1]:
+            end.sections["receipt"] = Receipt(receipt.verified)
         return msgspec.structs.replace(
             end,
             message=end.message and self.message(end.message),

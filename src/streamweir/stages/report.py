@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from streamweir.events import End, Ended, Joint, Reasoning, Released, Restarted, Text, ToolCall, UsageUpdate
+from streamweir.events import End, Ended, Joint, Reasoning, Receipt, Released, Restarted, Text, ToolCall, UsageUpdate
 from streamweir.report import (
     ErrorReport,
     GuardReport,
@@ -167,6 +167,11 @@ class Conclude:
         report.continuations = self.continuations
         report.joints = list(self._joints)
         report.correlation_id = self.correlation_id
+        receipt: Receipt | None = sections.get("receipt")
+        if receipt is not None:
+            report.upstream_record_id = receipt.record_id
+            # the part of the text before a joint has none
+            report.receipt_verified = None if receipt.verified and self.continuations else receipt.verified
         self.report = report
         many = dict(end.stop_reasons) if who.choices > 1 else msgspec.UNSET
         return Ended(seq, report, many)

@@ -153,7 +153,7 @@ def test_a_private_key_is_not_shown() -> None:
         Signer("a", b"x" * 31)
 
 
-@pytest.mark.parametrize("text", ["", "\n", "a", "a\tb\n", "a\r\n", "\x00\n"])
+@pytest.mark.parametrize("text", ["", "\n", "a", "a\tb\n", "a\r\n", "\x00\n", "\udcff\n"])
 def test_what_cannot_be_signed(text: str) -> None:
     with pytest.raises(NoteError):
         SIGNER.sign(text)

@@ -2,13 +2,15 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
+from streamweir.audit import merkle
 from streamweir.audit.findings import MEANS, Finding
 from streamweir.audit.merkle import Frontier
 from streamweir.audit.note import Checkpoint, open_checkpoint
 from streamweir.audit.one import verify_one
-from streamweir.audit.record import canonical
+from streamweir.audit.record import canonical, read_signed, signed_body
 from streamweir.audit.rows import KeptText, Row
 from streamweir.audit.verify import verify
 from tests.unit.audit.logs import (
@@ -100,6 +102,7 @@ def test_a_record_id_or_a_kind(at: int) -> None:
     findings = put(LOG, at, LOG.rows[at]._replace(record_id="rec-999")).findings()
     if at in PURGED:
         assert located(findings, "purged_ids") == (PURGED[0], PURGED[-1])
+        assert located(put(LOG, at, LOG.rows[at]._replace(kind="purge")).findings(), "columns") == (at, at)
     else:
         assert located(findings, "columns") == (at, at)
         assert "columns" in kinds(put(LOG, at, LOG.rows[at]._replace(kind="purge")).findings())
@@ -318,3 +321,13 @@ def test_every_kind_of_finding_says_what_it_means() -> None:
     assert Finding(kind="leaf", what="x", first=3, last=3, record_id="r").where == "record 3 (r)"
     assert Finding(kind="root", what="x", first=3, last=9).where == "records 3 to 9"
     assert Finding(kind="tree", what="x").where == "the log"
+
+
+def test_what_is_of_another_log_of_the_same_key_proves_nothing_here() -> None:
+    other = Checkpoint("log.example/two", 16, merkle.root_of(LOG.leaves[:16]))
+    anchors = [*LOG.anchors, ("anchor", KEY.sign(other.text))]
+    assert kinds(dataclasses.replace(LOG, anchors=anchors).findings()) == ["anchor"]
+    record = read_signed(LOG.rows[FORGOTTEN_AT].body or b"", [KEY.verifier])
+    body = signed_body(msgspec.structs.replace(record, origin="log.example/two"), KEY)
+    log = signed_anew(put(LOG, FORGOTTEN_AT, row_of(FORGOTTEN_AT, body, "forgotten", f"rec-{FORGOTTEN_AT:03}")))
+    assert kinds(dataclasses.replace(log, anchors=[]).findings()) == ["signed_record", "text_missing", "text_missing"]

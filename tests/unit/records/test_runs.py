@@ -102,6 +102,9 @@ def test_a_clean_end_is_no_death_and_leaves_what_is_open(store: Store, begin: Be
     assert alive.dead(database, time.time()) == ["early"]
     assert ledger.sweep(database, "early", interrupted, 9.0) == 1
     alive.end(database)
+    # the writer may look once more
+    alive.renew(database, time.time())
+    assert alive.dead(database, time.time()) == []
     assert names(database, "runs") == []
 
 
@@ -189,7 +192,9 @@ class TestSessions:
         later(first)
         assert dead_within(alive, first) == ["killed"]
         database = store.open()
+        ((now, _),) = database.run("session_clock")
         assert alive.dead(database, time.time()) == []
+        assert alive._judges_from >= now + LEASE  # type: ignore[attr-defined]
         alive._judges_from -= LEASE  # type: ignore[attr-defined]
         assert alive.dead(database, time.time()) == ["killed"]
 

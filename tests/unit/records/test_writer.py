@@ -38,8 +38,8 @@ class Gate:
     def run(self, name: str, params: Params = NO_PARAMS, /) -> list[Row]:
         return self.real.run(name, params)
 
-    def each(self, name: str, rows: Sequence[Params], /) -> list[list[Row]]:
-        return self.real.each(name, rows)
+    def among(self, name: str, values: Sequence[str], /) -> list[Row]:
+        return self.real.among(name, values)
 
     def many(self, name: str, rows: Sequence[Params], /) -> None:
         self.real.many(name, rows)
@@ -114,6 +114,18 @@ def test_a_row_is_written_and_told_once_in_the_writers_thread(writer: Writer, ga
     assert writer.written == 3
 
 
+def test_what_comes_last_and_fails_is_only_logged(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    def failing(_: Database) -> None:
+        raise DatabaseError("gone", away=True)
+
+    writer = Writer(gate.connect, "run")
+    writer.start(gate)
+    assert writer.stop(30, failing)
+    assert gate.closes == 1
+    assert "what comes last failed" in caplog.text
+    gate.real.close()
+
+
 async def test_those_who_wait_are_told_in_their_loop(writer: Writer) -> None:
     told, done = Told(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -153,10 +165,25 @@ def test_stop_writes_what_is_queued(gate: Gate) -> None:
     writer.start(gate)
     for number in range(2 * module.BATCH):
         writer.put(told.job(closed(f"s{number}")))
-    assert writer.stop(30)
+    last: list[int] = []
+    assert writer.stop(30, lambda database: last.append(len(check_log(gate.real))))
+    assert last == [2 * module.BATCH]
     assert len(told.of) == 2 * module.BATCH
     assert len(check_log(gate.real)) == 2 * module.BATCH
     assert gate.closes == 1
+    gate.real.close()
+
+
+def test_stop_waits_for_a_database_that_comes_back(gate: Gate) -> None:
+    writer, told = Writer(gate.connect, "run"), Told()
+    gate.error = DatabaseError("it is away", away=True)
+    writer.start(gate)
+    writer.put(told.job(closed("a")))
+    while writer.away is None:
+        time.sleep(0.001)
+    threading.Timer(0.5, setattr, (gate, "error", None)).start()
+    assert writer.stop(30)
+    assert told.of == {"close a": [True]}
     gate.real.close()
 
 
@@ -165,8 +192,7 @@ def test_stop_says_when_it_could_not(gate: Gate) -> None:
     gate.error = DatabaseError("it is away", away=True)
     writer.start(gate)
     writer.put(told.job(closed("a")))
-    assert not writer.stop(30)
-    assert writer.queued == 1
+    assert not writer.stop(0.1)
     assert told.of == {}
     asked = Writer(gate.connect, "run")
     gate.go.clear()
@@ -193,6 +219,22 @@ def test_while_it_is_away_opens_are_told_so_and_closes_wait(writer: Writer, gate
     assert check_log(gate.real) == ["b", "c"]
     assert gate.connected > 0
     assert writer.lost == 0
+
+
+def test_what_waited_stays_in_front(writer: Writer, gate: Gate) -> None:
+    told = Told()
+    gate.error = DatabaseError("gone", away=True)
+    gate.go.clear()
+    writer.put(told.job(closed("a")))
+    while writer.queued:
+        time.sleep(0.001)
+    writer.put(told.job(closed("b")))
+    gate.go.set()
+    while writer.away is None:
+        time.sleep(0.001)
+    gate.error = None
+    told.wait(2)
+    assert check_log(gate.real) == ["a", "b"]
 
 
 def test_it_comes_back_by_itself_where_nothing_is_left_to_write(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +368,8 @@ def test_a_call_that_comes_too_late_is_cancelled(gate: Gate) -> None:
     writer._stopping = True
     future = writer.call(lambda database: 1)
     gate.go.set()
-    assert not writer.stop(30)
+    assert not writer.stop(0)
+    writer._thread.join(30)
     assert future.cancelled()
     gate.real.close()
 

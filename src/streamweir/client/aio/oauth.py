@@ -149,14 +149,15 @@ async def fetch_token(pool: Pool, settings: UpstreamSettings) -> Grant:
 class _Collect(Sink):
     """A sink that keeps a short body."""
 
-    def __init__(self, connection: Connection, done: asyncio.Future[None]) -> None:
+    def __init__(self, connection: Connection, done: asyncio.Future[None], limit: int) -> None:
         self.body = bytearray()
+        self._limit = limit
         self._connection = connection
         self._done = done
 
     def data(self, body: bytes) -> None:
         self.body += body
-        if len(self.body) > MAX_ERROR_BODY:
+        if len(self.body) > self._limit:
             self._connection.abort()
             self.closed("eof", "")
 
@@ -165,10 +166,10 @@ class _Collect(Sink):
             self._done.set_result(None)
 
 
-async def read_body(connection: Connection, timeout: float) -> bytes:
-    """The whole body of a short answer, cut at MAX_ERROR_BODY. Raises TimeoutError."""
+async def read_body(connection: Connection, timeout: float, limit: int = MAX_ERROR_BODY) -> bytes:
+    """The whole body of a short answer, cut at `limit` bytes. Raises TimeoutError."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    sink = _Collect(connection, done)
+    sink = _Collect(connection, done, limit)
     connection.attach(sink)
     try:
         async with asyncio.timeout(timeout):
@@ -176,4 +177,4 @@ async def read_body(connection: Connection, timeout: float) -> bytes:
     except BaseException:
         connection.abort()
         raise
-    return bytes(sink.body[:MAX_ERROR_BODY])
+    return bytes(sink.body[:limit])

@@ -18,10 +18,10 @@ SELECT record_id, opened_at, body FROM open_streams WHERE run = :run ORDER BY op
 SELECT count(*) FROM open_streams
 
 -- name: forget_open
-DELETE FROM open_streams WHERE record_id = :record_id
+DELETE FROM open_streams WHERE record_id IN :values
 
--- name: leaf_of
-SELECT leaf FROM records WHERE record_id = :record_id
+-- name: leaves_of
+SELECT record_id, leaf FROM records WHERE record_id IN :values
 
 -- name: tree
 SELECT size, frontier FROM tree WHERE one = 1
@@ -38,4 +38,5 @@ INSERT INTO texts (record_id, subject, salt, text) VALUES (:record_id, :subject,
 
 -- name: enqueue
 INSERT INTO outbox (message_id, record_id, kind, target, subject, created_at, due_at, body)
-VALUES (:message_id, :record_id, :kind, :target, :subject, :created_at, :due_at, :body)
+SELECT :message_id, :record_id, :kind, :target, :subject, :created_at, :due_at, :body
+WHERE NOT EXISTS (SELECT 1 FROM disabled_targets WHERE kind = :kind AND target = :target)

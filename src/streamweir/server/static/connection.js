@@ -69,11 +69,11 @@ export class Connection {
   /**
    * Go on with a reply of which `reply.resumable` was kept: from its start, or behind `options.after`.
    * @param {KeptSocket} kept
-   * @param {{ after?: number }} [options]
+   * @param {import("./reply.js").Kept} [options]
    */
   resume(kept, options = {}) {
     /** @type {Reply} */
-    const reply = new Reply(() => this.#cancelled(reply), options.after);
+    const reply = new Reply(() => this.#cancelled(reply), options);
     reply.kept = { streamId: kept.streamId, cap: kept.cap };
     return this.#wait(reply, null, {});
   }
@@ -247,8 +247,10 @@ export class Connection {
     this.#retries.news();
     const report = message.auditLog?.report;
     if (message.type === "chunk") {
-      const content = message.data?.choices?.[0]?.delta?.content;
-      if (content) reply.take({ type: "token", content, index: message.index });
+      const choice = message.data?.choices?.[0];
+      const content = choice?.delta?.content;
+      // the text is that of the first choice, as over fetch
+      if (content && !choice.index) reply.take({ type: "token", content, index: message.index });
     } else reply.take(message.type === "complete" ? { type: "stop", report } : { ...message, report });
     // only now does the server take another
     if (last) this.#over();

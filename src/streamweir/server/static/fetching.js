@@ -16,10 +16,10 @@ export class Fetching {
   /** @type {URL | null} */
   #url = null;
 
-  /** @param {Options} options @param {number} after */
-  constructor(options, after) {
+  /** @param {Options} options @param {import("./reply.js").Kept} [kept] */
+  constructor(options, kept) {
     this.#options = options;
-    this.#reply = new Reply(() => this.#cancelled(), after);
+    this.#reply = new Reply(() => this.#cancelled(), kept);
   }
 
   /** @param {(fetching: Fetching) => Promise<void>} run */

@@ -1,6 +1,8 @@
 // @ts-check
 // One reply: what comes of it, in order, and how it ends.
 
+import { verified } from "./receipt.js";
+
 /** @typedef {{ role: string, content: unknown }} Message */
 /**
  * @typedef {object} Asked What is asked for.
@@ -25,10 +27,24 @@
  * @property {number} [window] the proxy's `server.resume_window` in milliseconds: how long a lost connection is made anew
  */
 /** @typedef {{ idempotencyKey?: string, ticket?: string }} TurnOptions What one reply of a connection is asked with. */
-/** @typedef {Options & { after?: number }} ResumeOptions `after`: the last position that the page still has; default: none */
+/**
+ * @typedef {object} Kept What a page still has of a reply that it goes on with.
+ * @property {number} [after] the last position; default: none
+ * @property {string} [text] the text up to there: `partial` begins with it, and the receipt can be checked
+ */
+/** @typedef {Options & Kept} ResumeOptions */
 /** @typedef {{ url: string, after: number }} KeptFetch */
 /** @typedef {{ streamId: string, cap: string | undefined, after: number }} KeptSocket */
-/** @typedef {{ status: string, request_id: string, correlation_id: string | null, [key: string]: unknown }} Report */
+/**
+ * @typedef {object} Ours What a report has for every page.
+ * @property {string} status
+ * @property {string} request_id
+ * @property {string | null} correlation_id
+ * @property {{ sha256: string, [key: string]: unknown }} [integrity] `sha256` is that of the text as the proxy sent it
+ * @property {string | null} [record_id] the proxy's record of the reply; null where it keeps none
+ * @property {boolean | null} [receipt_verified] whether `sha256` is that of the text that came here; null: nobody can say
+ */
+/** @typedef {Ours & { [key: string]: unknown }} Report */
 /** @typedef {{ type: "token", content: string, index: number }} Token */
 /** @typedef {{ type: "joint", at: number }} Joint */
 /** @typedef {{ type: "restarted" }} Restarted */
@@ -39,6 +55,7 @@
 const WHOLE = new Set(["completed", "truncated"]);
 export const UNREADABLE = "The proxy's answer could not be read.";
 export const LOST = "The connection to the proxy was lost.";
+const CHANGED = "The reply was changed on its way here: its text is not the text that the proxy sent.";
 
 /** Why a reply did not end whole. `code` is stable; `partial` is the text that came, `report` the proxy's, where it sent one. */
 export class StreamError extends Error {
@@ -73,16 +90,21 @@ export class Reply {
   /** @type {StreamError | null} */
   #error = null;
   #over = false;
+  /** Whether its reader has been told the end; the receipt is checked before. */
+  #settled = false;
+  /** Whether `partial` is all of the text. */
+  #all;
   /** @type {() => void} */
   #cancel;
   #after;
 
-  /** @param {() => void} cancel what ends the request @param {number} [after] the last position that the page has */
-  constructor(cancel, after = -1) {
+  /** @param {() => void} cancel what ends the request @param {Kept} [kept] */
+  constructor(cancel, { after = -1, text } = {}) {
     this.#cancel = cancel;
     this.#after = after;
+    this.#all = after < 0 || text !== undefined;
     /** The text so far; after a restart that of the new start. */
-    this.partial = "";
+    this.partial = (after >= 0 && text) || "";
     /** @type {Report | null} the report of a reply that ended whole */
     this.report = null;
     /** @type {string | null} */
@@ -137,7 +159,7 @@ export class Reply {
       for (;;) {
         for (let event = this.#events.shift(); event; event = this.#events.shift()) yield event;
         if (this.#error) throw this.#error;
-        if (this.#over) return;
+        if (this.#settled) return;
         await new Promise((resolve) => (this.#wake = () => resolve(undefined)));
       }
     } finally {
@@ -164,19 +186,18 @@ export class Reply {
       this.#push({ type: "token", content, index: message.index, seq });
     } else if (message.type === "restarted") {
       this.partial = "";
+      this.#all = true;
       this.#push({ type: "restarted", seq });
     } else if (message.type === "joint") {
       this.#push({ type: "joint", at: message.at, seq });
     } else if (message.type === "stop" && message.report && WHOLE.has(message.report.status)) {
       this.#ids(message.report);
-      this.report = message.report;
-      this.#over = true;
-      this.#push({ type: "stop", report: message.report, seq });
+      this.#end(message.report, null, seq);
     } else if (message.type === "blocked") {
-      this.fail(new StreamError("stream_blocked", message.reason, { report: message.report }));
+      this.#end(message.report, new StreamError("stream_blocked", message.reason, { report: message.report }), seq);
     } else if (message.type === "error") {
       const { code, message: text, retryable, correlation_id: correlationId, report } = message;
-      this.fail(new StreamError(code || "protocol_error", text || UNREADABLE, { retryable, correlationId, report }));
+      this.#end(report, new StreamError(code || "protocol_error", text || UNREADABLE, { retryable, correlationId, report }), seq);
     } else if (message.type === "stop") {
       this.fail(new StreamError("protocol_error", UNREADABLE, { report: message.report }));
     }
@@ -185,12 +206,37 @@ export class Reply {
   /** The reply stops short; the first reason is the one that holds. @param {StreamError} error */
   fail(error) {
     if (this.#over) return;
+    this.#over = true;
+    this.#failed(error);
+  }
+
+  /**
+   * The proxy's last word. Nothing counts behind it; its reader gets it when the receipt was checked.
+   * @param {Report | undefined} report
+   * @param {StreamError | null} error why it did not end whole
+   * @param {number} seq
+   */
+  async #end(report, error, seq) {
+    this.#over = true;
+    if (report) {
+      // what cannot be worked out is not known, and no reply waits for ever for it
+      report.receipt_verified = await verified(report, this.#all ? this.partial : null).catch(() => null);
+      if (!error && report.receipt_verified === false) error = new StreamError("receipt_mismatch", CHANGED, { report });
+    }
+    if (error) return this.#failed(error);
+    this.report = report ?? null;
+    this.#settled = true;
+    if (report) this.#push({ type: "stop", report, seq });
+  }
+
+  /** @param {StreamError} error */
+  #failed(error) {
     this.#ids(error.report);
     this.correlationId ??= error.correlationId;
     error.correlationId ??= this.correlationId;
     error.partial = this.partial;
     this.#error = error;
-    this.#over = true;
+    this.#settled = true;
     this.#wake?.();
   }
 

@@ -7,6 +7,7 @@
 //   for await (const event of reply) if (event.type === "token") show(event.content);
 //
 // A reply that did not end whole throws a StreamError behind its last event; `reply.partial` holds what came.
+// Where the text is not the one that the proxy sent it does too; `report.receipt_verified` says whether that was checked.
 // `reply.resumable` is what a page keeps to go on after a reload: resumeReply(kept), or connection.resume(kept).
 
 import { Connection } from "./connection.js";
@@ -30,7 +31,7 @@ export { Connection, Reply, SseParser, StreamError };
  * @param {Options} [options]
  */
 export function streamReply(asked, options = {}) {
-  return new Fetching(options, -1).begin((fetching) => (options.resumable === false ? fetching.once(asked) : fetching.create(asked)));
+  return new Fetching(options).begin((fetching) => (options.resumable === false ? fetching.once(asked) : fetching.create(asked)));
 }
 
 /**
@@ -39,7 +40,7 @@ export function streamReply(asked, options = {}) {
  * @param {ResumeOptions} [options]
  */
 export function resumeReply(kept, options = {}) {
-  return new Fetching(options, options.after ?? -1).begin((fetching) => fetching.follow(new URL(kept.url)));
+  return new Fetching(options, options).begin((fetching) => fetching.follow(new URL(kept.url)));
 }
 
 /**

@@ -28,8 +28,9 @@ CREATE TABLE outbox (
   created_at REAL NOT NULL, due_at REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'due',
   leased_by TEXT, leased_until REAL, error TEXT, body BLOB NOT NULL, PRIMARY KEY (message_id, kind, target)
 ) WITHOUT ROWID;
-CREATE INDEX outbox_due ON outbox (state, kind, due_at);
+CREATE INDEX outbox_due ON outbox (kind, target, state, due_at);
 CREATE INDEX outbox_subject ON outbox (subject) WHERE subject IS NOT NULL;
+CREATE INDEX outbox_record ON outbox (record_id);
 
 -- endpoints that asked for no more deliveries (410)
 CREATE TABLE disabled_targets (kind TEXT NOT NULL, target TEXT NOT NULL, disabled_at REAL NOT NULL, reason TEXT NOT NULL,

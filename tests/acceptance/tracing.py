@@ -1,0 +1,77 @@
+"""strace on a process that runs: which calls it makes in which thread, and its death at one of them."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+CALLS = ("write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "sendto", "sendmsg")
+"""What leaves a process, or makes what it wrote last: between two of them nothing that others could see changes."""
+
+BEGUN = re.compile(r"(?P<tid>\d+) +(?P<call>\w+)\((?P<where>[^ ,]*)")
+"""The line of a call, whole or the first half of one that another thread's call cut in two."""
+
+
+class Cell(NamedTuple):
+    """The `nth` call of this name in a thread. `what` is which file or socket it went to in the recorded run."""
+
+    thread: int
+    call: str
+    nth: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.nth} of thread {self.thread} ({self.what})"
+
+
+def threads(pid: int) -> list[int]:
+    """Its threads in the order in which they began: the main one first."""
+    return sorted(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+@asynccontextmanager
+async def traced(program: str, out: Path, tid: int, *options: str) -> AsyncIterator[None]:
+    """strace is on this process or thread inside. It ends with what it traces, or is told to let go of it."""
+    strace = await asyncio.create_subprocess_exec(
+        program, *options, "-o", str(out), "-p", str(tid), stderr=asyncio.subprocess.PIPE
+    )
+    assert strace.stderr is not None
+    async with asyncio.timeout(30):
+        line = await strace.stderr.readline()
+    assert b"attached" in line, line
+    reading = asyncio.create_task(strace.stderr.read())
+    try:
+        yield
+    finally:
+        if strace.returncode is None:
+            strace.terminate()
+        await reading
+        await strace.wait()
+
+
+def recording(program: str, out: Path, pid: int):
+    """Every call of all threads."""
+    return traced(program, out, pid, "-f", "-y", "-e", f"trace={','.join(CALLS)}")
+
+
+def killing(program: str, out: Path, pid: int, cell: Cell):
+    """Death at that call of that thread: strace counts the calls of each thread by themselves, and sees one only."""
+    tid = threads(pid)[cell.thread]
+    kill = f"inject={cell.call}:signal=KILL:when={cell.nth}"
+    return traced(program, out, tid, "-e", f"trace={cell.call}", "-e", kill)
+
+
+def cells(out: Path, order: list[int]) -> list[Cell]:
+    """What was recorded, a cell for each call; `order` is `threads` of the process."""
+    found: list[Cell] = []
+    counts: Counter[tuple[int, str]] = Counter()
+    for line in out.read_text(encoding="utf-8", errors="replace").splitlines():
+        if (match := BEGUN.match(line)) and match["call"] in CALLS:
+            thread = order.index(int(match["tid"]))
+            counts[thread, match["call"]] += 1
+            what = re.sub(r"\[\d+\]|:\[[^]]*\]", "", match["where"].partition("<")[2].rstrip(">"))
+            found.append(Cell(thread, match["call"], counts[thread, match["call"]], what.rpartition("/")[2]))
+    return found
