@@ -94,12 +94,12 @@ class Site:
         while asyncio.get_running_loop().time() < until and not is_done(self.place.url):
             await asyncio.sleep(0.02)
 
-    def faults(self, seen: set[str], saws: list[Saw], served: list[Forked]) -> list[str]:
+    def faults(self, seen: set[str], saws: list[Saw], served: list[Forked], new: int = 0) -> list[str]:
         reports = [line["report"] for forked in served for line in forked.told if "report" in line]
         # on some wires only the proxy's own line says so
         unrecorded = frozenset(report["request_id"] for report in reports if report.get("recorded") is False)
         delivered = webhooks(one for one in self.endpoint.received if one.path == self.hook)
-        return faults(account(self.place), seen, saws, delivered, unrecorded)
+        return faults(account(self.place), seen, saws, delivered, unrecorded, new)
 
 
 # -- every instant -------------------------------------------------------------------------------------
@@ -140,15 +140,19 @@ class Bench:
             saw = await self._play(served, name)
         killed = served.ended
         await served.kill()
-        return Tried(cell, killed, saw.end, await self.faults_after(site, served, site.seen(name), [saw]))
+        return Tried(cell, killed, saw.end, await self.faults_after(site, served, name, [saw]))
 
-    async def faults_after(self, site: Site, dead: Forked, seen: set[str], saws: list[Saw]) -> list[str]:
-        """Start it again, a minute later, and look at what is there."""
+    async def faults_after(self, site: Site, dead: Forked, name: str, saws: list[Saw]) -> list[str]:
+        """Start it again, a minute later, and look at what is there, and at one more stream."""
         if site.place.vkey.with_name("records.db").exists():
             a_minute_later(site.place.url)
         again = await self.forks.serve(site.config)
+        async with aiohttp.ClientSession(again.url) as http:
+            saws = [*saws, await ask(http, "sse", f"{name}again", "script")]
         await site.settled()
-        wrong = site.faults(seen, saws, [dead])
+        wrong = site.faults(site.seen(name), saws, [dead, again], new=1)
+        if saws[-1].end != "completed":
+            wrong.append(f"behind the start the next stream ended as {saws[-1].end}")
         await again.kill()
         return wrong
 
