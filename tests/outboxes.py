@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from streamweir.records import outbox
 from streamweir.records.database import Database
 from streamweir.records.ledger import Delivery
+from streamweir.records.opening import open_database
 from streamweir.records.outbox import Entry, Filter
 from streamweir.records.reaching import Lookup, look_up
-from streamweir.records.sqlite import Sqlite
 from streamweir.records.webhooks import Webhook, Webhooks
 from streamweir.records.worker import Route, Worker
 from streamweir.records.writer import Writer
@@ -31,10 +32,11 @@ def hook(url: str, name: str = "hook", **more: Any) -> Webhook:
 class Store:
     """A file of records with a writer and a worker of its own, as one process has them."""
 
-    def __init__(self, path: Path, now: float) -> None:
-        self.path = str(path)
+    def __init__(self, where: Path | str, now: float) -> None:
+        url = where if isinstance(where, str) else f"sqlite:///{where}"
         self.now = now
-        self.writer = Writer(lambda: Sqlite(self.path), "run")
+        self.open = partial(open_database, url)
+        self.writer = Writer(self.open, "run")
         self.worker: Worker | None = None
 
     async def ask(self, asked: Callable[[Database], T]) -> T:
@@ -80,10 +82,10 @@ class Store:
 
 
 @asynccontextmanager
-async def store(path: Path, now: float = 1_800_000_000.0) -> AsyncIterator[Store]:
-    """A store without a worker."""
-    made = Store(path, now)
-    made.writer.start(Sqlite(made.path))
+async def store(where: Path | str, now: float = 1_800_000_000.0) -> AsyncIterator[Store]:
+    """A store without a worker: a file, or what a URL names."""
+    made = Store(where, now)
+    made.writer.start(made.open())
     try:
         yield made
     finally:

@@ -6,9 +6,8 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -16,19 +15,15 @@ from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError
 from streamweir.flows.budget import BudgetPolicy
 from streamweir.flows.continuation import AgainPolicy
+from streamweir.known_keys import TABLES, check_keys
+from streamweir.mistakes import among, readable
 from streamweir.stages.limits import TimeLimits
 from streamweir.tables import (
     Config,
     Duration,
     GuardTable,
-    KeyTable,
-    LiveTable,
     ProfileTable,
-    RecordsTable,
-    ServerTable,
     UpstreamTable,
-    VectorsTable,
-    WebhookTable,
 )
 from streamweir.vector_checks import check_vectors
 
@@ -70,7 +65,7 @@ def load_text(text: str, where: str = FILE) -> Config:
 
 def load_tree(tree: Mapping[str, Any], where: str) -> Config:
     """A configuration from its tables. Raises what `load_text` does."""
-    _known_keys(tree, Config, where, "")
+    check_keys(tree, Config, where, "")
     try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
@@ -252,32 +247,6 @@ def budget_policy(table: UpstreamTable, where: str, *, platform: bool = False) -
     return BudgetPolicy(given, table.concurrent)
 
 
-def _known_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str, path: str) -> None:
-    for key, value in tree.items():
-        if key not in kind.__struct_fields__:
-            raise ConfigError(f"{where}: unknown key {path}{key}, {among(key, kind.__struct_fields__)}")
-        if key in TABLES and isinstance(value, dict):
-            table = TABLES[key]
-            for name, entry in cast("dict[str, Any]", value).items():
-                if isinstance(entry, dict):
-                    _known_keys(cast("dict[str, Any]", entry), table, where, f"{key}.{name}.")
-        elif isinstance(value, dict) and not path:
-            _known_keys(cast("dict[str, Any]", value), SECTIONS.get(key, RecordsTable), where, f"{key}.")
-        elif key in LISTS and isinstance(value, list):
-            for number, entry in enumerate(value):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
-                if isinstance(entry, dict):
-                    _known_keys(cast("dict[str, Any]", entry), LISTS[key], where, f"{path}{key}[{number}].")
-
-
-TABLES: dict[str, type[msgspec.Struct]] = {"upstreams": UpstreamTable, "profiles": ProfileTable, "guards": GuardTable}
-"""Sections that hold tables by name."""
-
-LISTS: dict[str, type[msgspec.Struct]] = {"keys": KeyTable, "webhooks": WebhookTable}
-
-SECTIONS: dict[str, type[msgspec.Struct]] = {"server": ServerTable, "live": LiveTable, "vectors": VectorsTable}
-"""Sections that are one table; `records` is the other one."""
-
-
 def _named(tree: Mapping[str, Any]) -> str | None:
     """Which of the tables with names is wrong, and where: msgspec's own path leaves the name out."""
     for section, kind in TABLES.items():
@@ -288,16 +257,3 @@ def _named(tree: Mapping[str, Any]) -> str | None:
             except msgspec.ValidationError as error:
                 return f"{section}.{name}.{readable(str(error))}"
     return None
-
-
-def among(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    close = get_close_matches(name, list(known), 1, 0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known are {', '.join(sorted(known))}" if known else "and none is configured"
-
-
-def readable(message: str) -> str:
-    """Msgspec's words with the path in front: "Expected `int`, got `str` - at `$.server.body_limit`"."""
-    what, _, at = message.partition(" - at `$.")
-    return f"{at.rstrip('`')}: {what}" if at else what

@@ -15,14 +15,18 @@ from streamweir.records.worker import LEASE, Route, Worker
 from tests.conftest import ROOT
 from tests.endpoints import OK, Endpoint
 from tests.outboxes import delivering, hook, store, working
+from tests.stores import Store as Stored
+from tests.stores import postgres_server
+from tests.stores import store as stores
+
+__all__ = ["postgres_server", "stores"]
 
 KILLED = """
 import asyncio, sys
-from pathlib import Path
 from tests.outboxes import delivering, hook, store
 
 async def main():
-    async with store(Path(sys.argv[1]), float(sys.argv[3])) as kept, delivering(kept, hook(sys.argv[2], timeout=45.0)):
+    async with store(sys.argv[1], float(sys.argv[3])) as kept, delivering(kept, hook(sys.argv[2], timeout=45.0)):
         await asyncio.sleep(600)
 
 asyncio.run(main())
@@ -53,8 +57,8 @@ class Seen:
         return Outcome("failed", "no") if self._fails and leased.attempts == 1 else Outcome("delivered")
 
 
-async def test_two_processes_share_the_work_and_never_do_it_twice(tmp_path: Path) -> None:
-    path, seen = tmp_path / "records.db", Seen()
+async def test_two_processes_share_the_work_and_never_do_it_twice(stores: Stored) -> None:
+    path, seen = stores.url, Seen()
     routes = [Route("webhook", target, seen) for target in "abc"]
     async with store(path) as one, store(path) as two, working(one, routes), working(two, routes):
         for number in range(20):
@@ -67,8 +71,8 @@ async def test_two_processes_share_the_work_and_never_do_it_twice(tmp_path: Path
     assert seen.most > 3
 
 
-async def test_what_fails_is_still_tried_by_one_at_a_time(tmp_path: Path) -> None:
-    path, seen = tmp_path / "records.db", Seen(fails=True)
+async def test_what_fails_is_still_tried_by_one_at_a_time(stores: Stored) -> None:
+    path, seen = stores.url, Seen(fails=True)
     routes = [Route("webhook", "a", seen)]
     async with store(path) as one, store(path) as two, working(one, routes), working(two, routes):
         await one.put("a", *(f"msg_{number}" for number in range(100)))
@@ -79,8 +83,8 @@ async def test_what_fails_is_still_tried_by_one_at_a_time(tmp_path: Path) -> Non
     assert (seen.twice, set(seen.tried.values())) == ([], {2})
 
 
-async def test_what_a_killed_process_had_leased_is_taken_over(tmp_path: Path) -> None:
-    path, gone = tmp_path / "records.db", asyncio.Event()
+async def test_what_a_killed_process_had_leased_is_taken_over(stores: Stored) -> None:
+    path, gone = stores.url, asyncio.Event()
     ids = [f"msg_{number}" for number in range(8)]
     async with (
         Endpoint(lambda _: OK if gone.is_set() else "hang").running() as endpoint,
@@ -88,7 +92,7 @@ async def test_what_a_killed_process_had_leased_is_taken_over(tmp_path: Path) ->
     ):
         await kept.put("hook", *ids)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", KILLED, str(path), endpoint.url, str(kept.now), cwd=ROOT,
+            sys.executable, "-c", KILLED, path, endpoint.url, str(kept.now), cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
         )  # fmt: skip
         try:

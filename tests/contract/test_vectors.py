@@ -13,6 +13,7 @@ import pytest
 
 from streamweir.config import load_text
 from streamweir.errors import ConfigError
+from streamweir.flows.embedding import EmbeddingError
 from streamweir.records import outbox
 from streamweir.records.database import Database
 from streamweir.records.entry import row_of
@@ -277,6 +278,33 @@ async def test_text_that_is_forgotten_while_it_is_embedded_is_not_kept(tmp_path:
             while made.worker._busy.total():
                 await asyncio.sleep(0.01)
             assert await rows(made) == []
+
+
+async def test_a_kept_connection_that_ends_without_a_word_is_replaced() -> None:
+    """The server closes it just when the next request is sent: one that is new takes it, and an error is one all the same."""
+    connections: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        while len(connections) < 4:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+            connections[-1] += 1
+            if connections[-1] == 2:
+                break
+            body = b'{"data": [{"embedding": [1.0]}]}'
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    vectors = Vectors(settings(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+    for _ in range(3):
+        assert await vectors._embedder.embed(["a"]) == [array("f", [1])]
+    with pytest.raises(EmbeddingError, match="closed the connection before it answered"):
+        await vectors._embedder.embed(["a"])
+    assert connections == [2, 2, 2, 0]
+    await vectors.close()
+    server.close()
 
 
 async def test_a_kept_connection_that_the_server_closed_is_replaced(tmp_path: Path) -> None:

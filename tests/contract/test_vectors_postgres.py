@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamweir.records.database import Database, DatabaseError
+from streamweir.records.database import NO_PARAMS, Database, DatabaseError
 from streamweir.records.ledger import Delivery
 from streamweir.records.opening import open_database
 from streamweir.records.outbox import enqueue
@@ -125,6 +125,24 @@ def test_a_tenant_with_few_passages_among_many_finds_all_of_them(database: Datab
         f"b-{number}" for number in reversed(range(7))
     ]
     assert [text for text, _ in found(database, [1, 0], 100)] == [f"a-{number}" for number in range(100)]
+
+
+def test_what_the_index_leaves_out_is_found_without_it(database: Database, server: PostgresServer, url: str) -> None:
+    """As with a pgvector before 0.8, whose index gives the nearest forty of all and no more."""
+    put(database, [row("a", number) for number in range(600)], [[1.0, 0.001 * number] for number in range(600)])
+    put(database, [row("b", tenant="small")], [[-1.0, 0.1]])
+    server.sql(f"ALTER DATABASE {url.rpartition('/')[2]} SET enable_sort = off")
+    older = open_database(url)
+    run = older.run
+    older.run = lambda name, params=NO_PARAMS, /: [] if name == "search_on" else run(name, params)  # type: ignore[method-assign]
+    try:
+        asked = {"collection": "c", "embedder": "e", "profile": None, "dimension": 2, "vector": "[1,0]", "most": 50}
+        assert len(run("nearest_passages", {**asked, "tenant": None})) == 40
+        assert run("nearest_passages", {**asked, "tenant": "small"}) == []
+        assert [text for text, _ in found(older, [1, 0], 5, tenant="small")] == ["b-0"]
+        assert len(found(older, [1, 0], 50)) == 50
+    finally:
+        older.close()
 
 
 def test_the_index_of_vectors_is_used(database: Database, server: PostgresServer, url: str) -> None:

@@ -7,7 +7,7 @@ body is left out still has its leaf, so that the others can be verified; texts a
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -70,9 +70,9 @@ class EndLine(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def exported(
-    header: Header, checkpoints: Iterable[Note], rows: Iterable[Row], wanted: Callable[[Row], bool] | None = None
+    header: Header, checkpoints: Iterable[Note], rows: Iterable[Row], wanted: Collection[str] = ()
 ) -> Iterator[bytes]:
-    """The lines of an export, each with its newline. `wanted`: the rows whose bodies are in it (None: all).
+    """The lines of an export, each with its newline. `wanted`: the ids of records whose bodies are in it (none: all).
 
     Records of purges and of forgetting always have theirs, for the others cannot be verified without.
     """
@@ -82,7 +82,7 @@ def exported(
     count = 0
     for row in rows:
         count += 1
-        kept = wanted is None or row.kind in SIGNED or row.body is None or wanted(row)
+        kept = not wanted or row.kind in SIGNED or row.body is None or row.record_id in wanted
         yield msgspec.json.encode(_line(row if kept else row._replace(nonce=None, body=None, left_out=True))) + b"\n"
     yield msgspec.json.encode(EndLine(count)) + b"\n"
 

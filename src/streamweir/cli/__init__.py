@@ -10,7 +10,20 @@ import click
 from streamweir.cli.exits import exit_code_of, say
 from streamweir.errors import StreamweirError
 
-VERBS = ("demo", "chat", "serve", "simulate", "replay", "doctor", "keys", "config", "guard", "outbox", "vectors")
+VERBS = (
+    "demo",
+    "chat",
+    "serve",
+    "simulate",
+    "replay",
+    "doctor",
+    "keys",
+    "config",
+    "guard",
+    "audit",
+    "outbox",
+    "vectors",
+)
 
 
 class Verbs(click.Group):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from streamweir.records.database import Database
     from streamweir.records.outbox import Entry, Filter
 
-STATES = ("due", "leased", "dead")
+KINDS = ("", "webhook", "vectors", "anchor")
+STATES = ("", "due", "leased", "dead")
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -29,8 +31,8 @@ def chosen(command: Callable[..., Any]) -> Callable[..., Any]:
     options: tuple[Option, ...] = (
         click.argument("ids", nargs=-1, metavar="[ID]..."),
         click.option("--target", default="", metavar="NAME", help="those to this webhook, vector store or anchor"),
-        click.option("--kind", default="", type=click.Choice(["", "webhook", "vectors", "anchor"]), metavar="KIND"),
-        click.option("--state", default="", type=click.Choice(["", *STATES]), metavar="STATE", help="due or dead"),
+        click.option("--kind", default="", type=click.Choice(KINDS), metavar="KIND", help="webhook, vectors or anchor"),
+        click.option("--state", default="", type=click.Choice(STATES), metavar="STATE", help="due, leased or dead"),
         click.option(
             "-c", "--config", "path", metavar="FILE", help=f"configuration (default: STREAMWEIR_CONFIG, then ./{FILE})"
         ),
@@ -117,7 +119,8 @@ def _store(path: str | None, *, read_only: bool = False) -> Generator[Database]:
         finally:
             database.close()
     except DatabaseError as error:
-        raise click.ClickException(error.message) from None
+        say(f"error: {error.message}")
+        sys.exit(1)
 
 
 def _filters(ids: tuple[str, ...], target: str, kind: str, state: str) -> list[Filter]:

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
-from streamweir.config import GUARD_MODES, among
+from streamweir.config import GUARD_MODES
 from streamweir.errors import ConfigError, RequestError
 from streamweir.events import End, Released, Upstream
 from streamweir.guard import validators
@@ -17,6 +17,7 @@ from streamweir.guard.engine import redact
 from streamweir.guard.masks import Masks
 from streamweir.guard.recognisers import DEFAULT_KINDS, LISTS, Recogniser
 from streamweir.guard.shapes import Guard, Mode
+from streamweir.mistakes import among
 from streamweir.stages import Stage
 from streamweir.stages.guard import Guarded
 from streamweir.stages.release import Names, release_unguarded

@@ -50,6 +50,11 @@ class Entry(Protocol):
     def close(self, report: Report, told: Callable[[bool], None], loop: Any, /) -> None: ...
 
 
+def patience(entry: Entry) -> float:
+    """Seconds for which a request waits until its record is opened: none for a store that is away and not required."""
+    return OPEN_WITHIN if entry.required or entry.away is None else 0.0
+
+
 def unrecorded(entry: Entry) -> StreamFailed:
     """The refusal of a stream that may not begin without its record."""
     why = entry.away or "the store did not answer in time"

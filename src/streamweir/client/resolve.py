@@ -12,7 +12,7 @@ from streamweir.client.guarding import Guards
 from streamweir.client.outside import Outside
 from streamweir.client.proxies import proxy_for
 from streamweir.client.settings import UpstreamSettings
-from streamweir.config import FILE, again_policy, among, budget_policy, find_config, readable, time_limits
+from streamweir.config import FILE, again_policy, budget_policy, find_config, time_limits
 from streamweir.dialects import BUILTIN
 from streamweir.dialects.ends import DecodeOptions
 from streamweir.errors import ConfigError
@@ -20,6 +20,7 @@ from streamweir.flows.backoff import RetryPolicy
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy
 from streamweir.genesys.credentials import NAMES, Found, Layer
 from streamweir.genesys.regions import DEFAULT_REGION, Hosts, checked_url, hosts_of_base_url, hosts_of_region
+from streamweir.mistakes import among, readable
 from streamweir.stages.limits import TimeLimits
 from streamweir.tables import Config, UpstreamTable
 

@@ -56,8 +56,9 @@ class Checkpoints:
     def start(self, database: Database) -> None:
         """Look at the log that there is. Raises ConfigError where it is that of another key, DatabaseError."""
         newest = database.run("newest_checkpoint")
+        last = 0
         if newest:
-            self._last, self._at, note = newest[0]
+            last, self._at, note = newest[0]
             origin = note.partition("\n")[0]
             if origin != self._signer.name:
                 raise ConfigError(
@@ -66,6 +67,7 @@ class Checkpoints:
                 )
         ((size, peaks),) = database.run("tree")
         self._frontier = Frontier.from_bytes(size, peaks)
+        self._last = min(last, size)
 
     def look(self, database: Database, now: float, *, at_once: bool = False) -> Signed | None:
         """Sign what is there, where a checkpoint is due; `at_once`: where anything is new. Raises DatabaseError."""
@@ -74,6 +76,8 @@ class Checkpoints:
         ((size, _),) = database.run("tree")
         new = size - self._last
         due = at_once or new >= self._every.records or now - self._at >= self._every.seconds
+        if new < 0:
+            self._refuse(size)
         if new <= 0 or not due:
             return None
         with database.transaction(durable=True):
@@ -83,11 +87,13 @@ class Checkpoints:
                 self._refuse(size)
                 return None
             signed = Signed(size, self._signer.sign(Checkpoint(self._signer.name, size, grown.root()).text), now)
-            database.run("keep_checkpoint", {"size": size, "made_at": now, "note": signed.note})
-            deliveries = [one for announce in self._announce for one in announce(signed)]
-            if deliveries:
-                params = {"record_id": f"checkpoint-{size}", "created_at": now, "due_at": now}
-                database.many("enqueue", [{**params, **one._asdict()} for one in deliveries])
+            # the same note, where another process was first, or where a commit succeeded whose answer was lost
+            if database.run("checkpoint_of", {"size": size}) != [(signed.note,)]:
+                database.run("keep_checkpoint", {"size": size, "made_at": now, "note": signed.note})
+                deliveries = [one for announce in self._announce for one in announce(signed)]
+                if deliveries:
+                    params = {"record_id": f"checkpoint-{size}", "created_at": now, "due_at": now}
+                    database.many("enqueue_once", [{**params, **one._asdict()} for one in deliveries])
         self._frontier, self._last, self._at, self._refused = grown, size, now, False
         return signed
 

@@ -76,7 +76,8 @@ class Embedder:
             except AnswerTimeout:
                 raise TimeoutError from None
             except APIError as error:
-                raise EmbeddingError(f"the embedder: {error.message}") from None
+                told = error.message.partition("; check base_url")[0]
+                raise EmbeddingError(f"the embedder: {told}; check vectors.embedder") from None
 
     async def _exchange(self, connection: Connection, request: bytes) -> bytes:
         try:

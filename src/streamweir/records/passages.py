@@ -139,7 +139,7 @@ def collections(database: Database) -> list[tuple[str, int]]:
 
 
 def forget(database: Database, subject: str) -> int:
-    """Delete a subject's passages; how many. Inside a transaction that has deleted its deliveries before."""
+    """Delete what a subject or conversation has; how many. In a transaction that deleted its deliveries before."""
     return len(database.run("forget_passages", {"subject": subject})) if _known(database) else 0
 
 

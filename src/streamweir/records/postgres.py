@@ -18,6 +18,7 @@ from psycopg.types.string import StrDumperUnknown
 from streamweir.errors import ConfigError
 from streamweir.records.advisory import lock_number
 from streamweir.records.database import NO_PARAMS, DatabaseError, Params, Row, check_version, migrations, statements
+from streamweir.records.session import SILENCE, Session
 
 DEFAULTS: Final[Mapping[str, tuple[str, str | int]]] = {
     "connect_timeout": ("PGCONNECT_TIMEOUT", 5),
@@ -91,7 +92,7 @@ class Postgres:
         self._secret = str(given.get("password") or "")
         self._statements = _translated()
         try:
-            self._connection = psycopg.connect(**_with_defaults(given, read_only), autocommit=True)
+            self._connection = Session.connect(**_with_defaults(given, read_only), autocommit=True)
         except (psycopg.Error, OSError, UnicodeError) as error:
             raise self._failed(error) from None
         try:
@@ -103,6 +104,7 @@ class Postgres:
             else:
                 self._script(WRITES)
                 self._migrate()
+                self._connection.patience = SILENCE
             check_version(self.kind, self.version, self.where)
         except psycopg.Error as error:
             self._connection.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+
 from streamweir.audit.rows import KeptText, Note, Row
 from streamweir.records.database import Database
 
@@ -32,6 +34,15 @@ class Reader:
         """One row."""
         found = self._database.run("log_row", {"record_id": record_id})
         return _row(found[0]) if found else None
+
+    def of_request(self, request_id: str) -> Row | None:
+        """The newest record of a request whose body is there: all are looked through."""
+        named = msgspec.json.encode(request_id)
+        found = None
+        for row in self.rows():
+            if row.body is not None and b'"request_id":' + named in row.body:
+                found = row
+        return found
 
     def newest(self, most: int) -> list[Row]:
         """The last rows, in order."""
@@ -61,6 +72,9 @@ class Reader:
 
     def text(self, record_id: str) -> KeptText | None:
         """The text that is kept for a record."""
+        if any("\ud800" <= char <= "\udfff" for char in record_id):
+            # a changed id that is no text: nothing is kept under it, and no database can be asked for it
+            return None
         found = self._database.run("kept_text", {"record_id": record_id})
         if not found:
             return None

@@ -132,10 +132,10 @@ def _forget(database: Database, ids: list[str]) -> Gone:
 
 
 def _of_conversation(database: Database, conversation_id: str) -> set[str]:
-    """Records with texts whose body names the conversation: the subject beside a text may be another one."""
+    """Records whose body names the conversation, of those with a text or a delivery: their subject may be another."""
     found: set[str] = set()
     behind = ""
-    while page := database.run("bodies_with_texts", {"behind": behind, "most": PAGE}):
+    while page := database.run("bodies_with_more", {"behind": behind, "most": PAGE}):
         for record_id, body in page:
             behind = record_id
             try:

@@ -72,7 +72,8 @@ class FileLocks:
         if self._held is None or not os.fstat(self._held).st_nlink:
             self._let_go()
             self._hold()
-        database.run("see_run", {"run": self._run, "at": now})
+        with database.transaction(durable=False):
+            database.run("see_run", {"run": self._run, "at": now})
 
     def dead(self, database: Database, now: float) -> list[str]:
         if not self._run:

@@ -47,6 +47,7 @@ class Sqlite:
                 self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         except (sqlite3.Error, OSError) as error:
             raise _failed(error, path) from None
+        self._file = _which(path)
         self._execute = self._connection.execute
         self._durable: bool | None = None
         try:
@@ -99,6 +100,9 @@ class Sqlite:
 
     @contextmanager
     def transaction(self, *, durable: bool) -> Generator[None]:
+        if _which(self.path) != self._file:
+            # what is written to a file that was deleted is gone with its last connection, and nobody would be told
+            raise DatabaseError(f"the records in {self.path}: the file was deleted or replaced", away=True)
         try:
             if durable is not self._durable:
                 self._execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -172,8 +176,19 @@ def _lenient(data: bytes) -> str:
 
 
 def _private(path: str) -> None:
-    """Make the file so that nobody else on this machine may read it."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    """Make the file, where there is none, so that nobody else on this machine may read it."""
+    # one that is there is not opened: to close it again would give up the locks of this process's other connections
+    if not Path(path).exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _which(path: str) -> tuple[int, int] | None:
+    """Which file stands there; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _split(script: str) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 from typing import Final
 
 from streamweir.audit.note import Signer
+from streamweir.records import outbox
 from streamweir.records.anchors import announce_to
 from streamweir.records.checkpoints import Checkpoints
 from streamweir.records.database import Database
@@ -46,6 +47,8 @@ class Upkeep:
             gone, self._first = purge(database, self._signer, self._rule, now, self._first)
             if gone.records < BATCH:
                 self._purge_at = now + PURGE_EVERY
+                with database.transaction(durable=False):
+                    outbox.drop_dead(database, now - self._rule.retention)
             if gone.records:
                 log.info("%d bodies of records were purged", gone.records)
 

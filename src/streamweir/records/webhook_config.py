@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from streamweir.config import among, seconds
+from streamweir.config import seconds
 from streamweir.errors import ConfigError
 from streamweir.flows.addresses import LOOPBACK, barred_host
 from streamweir.flows.signature import read_secret
+from streamweir.mistakes import among
 from streamweir.report import Status
 from streamweir.tables import WebhookTable
 

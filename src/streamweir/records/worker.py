@@ -168,9 +168,10 @@ class Worker:
         asked = partial(outbox.turn, settled=settled, wanted=wanted, lease=lease, now=now, until=now + LEASE)
         try:
             leased = await asyncio.wrap_future(self._writer.call(asked))
-        except DatabaseError as error:
+        except (DatabaseError, asyncio.CancelledError) as error:
+            # the writer has stopped, where it is cancelled
             self._settled = settled + self._settled
-            if not error.away:
+            if isinstance(error, DatabaseError) and not error.away:
                 log.warning("the outbox cannot be read: %s", error.message)
             return
         for one in leased:

@@ -45,7 +45,8 @@ async def _gathered(shared: Shared, request: web.Request, opened: Opening, live:
         live.carries(carrier)
         try:
             carrier.begin()
-            await done
+            if not relay.done:
+                await done
         except BaseException:
             carrier.end("client_gone")
             raise

@@ -11,7 +11,7 @@ from streamweir.client.aio.opening import open_first
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.ending import Cause
-from streamweir.errors import RequestError, StreamFailed, StreamweirError
+from streamweir.errors import RequestError, StreamFailed
 from streamweir.events import Released
 from streamweir.relay import Relay
 from streamweir.server.census import Live, withdrawn
@@ -67,52 +67,40 @@ class Production:
 
     async def _open(self, opening: Opening) -> None:
         self.live.opens()
+        opened = opening
         try:
             opened = await open_first(opening, opening.source)
-            self.live.opened()
-            relay = self._relay_of(opened)
-            if not relay.ended:
-                self.carrier = Carrier(opened.source, self._wheel, opened, relay, self._take)
-                self.live.carries(self.carrier)
-                self.carrier.begin()
-                self._begun()
-                if self._ended:
-                    # it was ended in the very round of the loop in which the upstream answered
-                    self.carrier.end(self._cause)
-            else:
-                await self._over(opened)
         except RequestError as error:
-            opened = await self._refused(opening, error)
+            # nothing was sent, and nothing is recorded
+            opened.error, opened.entry = error, None
         except asyncio.CancelledError:
-            opened, cause = opening.latest, self._cause
+            opened, self._ended = opening.latest, True
             if self.live.withdrawn():
-                opened.error, cause = withdrawn(), "draining"
+                opened.error = withdrawn()
             if opened.connection is not None:
                 opened.connection.abort()
                 opened.connection = None
-            self._relay_of(opened)
-            await self._over(opened, cause)
         except Exception as error:
             # nobody awaits this task: a mistake of our own must end the stream, not hang it
             log.exception("a stream failed before it began")
-            failed = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
-            opened = await self._refused(opening.latest, failed)
-        self.opened.set_result(opened)
+            opened = opening.latest
+            opened.error = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
+        self.live.opened()
+        try:
+            await self._carry(opened)
+        finally:
+            self.opened.set_result(opened)
 
-    async def _refused(self, opening: Opening, error: StreamweirError) -> Opening:
-        opening.error = error
-        self._relay_of(opening)
-        await self._over(opening)
-        return opening
-
-    async def _over(self, opening: Opening, cause: Cause = "client_gone") -> None:
-        """The end of a stream that never began."""
-        carrier = Carrier(opening.source, self._wheel, opening, self.relay, self._take)
-        carrier.end(cause)
-        await carrier.over()
-
-    def _relay_of(self, opening: Opening) -> Relay[Frames]:
+    async def _carry(self, opened: Opening) -> None:
         first: Frames
-        self.relay, first = opening.source.relay(opening, self._frames)
+        self.relay, first = opened.source.relay(opened, self._frames)
         self._take(first)
-        return self.relay
+        self.carrier = carrier = Carrier(opened.source, self._wheel, opened, self.relay, self._take)
+        self.live.carries(carrier)
+        if self._ended:
+            # cancelled, or ended in the very round of the loop in which the upstream answered
+            carrier.end(self._cause)
+        carrier.begin()
+        self._begun()
+        # one that never began has ended
+        await carrier.over()

@@ -15,11 +15,12 @@ from streamweir.client.opening import Opening
 from streamweir.client.outside import look_outside
 from streamweir.client.resolve import upstream_settings
 from streamweir.client.settings import UpstreamSettings
-from streamweir.config import DEFAULT_GUARD, again_policy, among, time_limits
+from streamweir.config import DEFAULT_GUARD, again_policy, time_limits
 from streamweir.errors import ConfigError, RequestError
 from streamweir.faces.problems import Problem
 from streamweir.faces.wanted import Wanted
 from streamweir.flows.continuation import NOTHING_FOLLOWS, AgainPolicy, without_restart
+from streamweir.mistakes import among
 from streamweir.request import Message, Request
 from streamweir.server.keys import Who
 from streamweir.stages.limits import TimeLimits

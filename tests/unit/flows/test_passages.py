@@ -57,6 +57,15 @@ def test_sentences_that_fit_are_never_cut(sentences: list[str]) -> None:
         assert one.end in [*starts, len(text)]
 
 
+@given(st.lists(st.sampled_from(["Yes. ", "Tea is hot. ", "Where is it, please? "]), min_size=1, max_size=60))
+def test_a_sentence_that_fits_is_whole_though_neighbours_share_less(sentences: list[str]) -> None:
+    text, ends, at = "".join(sentences), [], 0
+    for sentence in sentences:
+        at += len(sentence)
+        ends.append(at)
+    assert all(one.end in ends for one in passages(text, 25, 12))
+
+
 def test_neighbours_share_a_sentence_where_one_fits() -> None:
     text = "The first one here. The second one here. The third one here. The fourth one here. "
     found = [text[one.start : one.end] for one in passages(text, 45, 22)]

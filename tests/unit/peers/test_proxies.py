@@ -40,7 +40,8 @@ def test_what_is_missing_is_named_with_what_gets_it(monkeypatch: pytest.MonkeyPa
 
 def test_nginx_comes_first_and_quick_is_a_part() -> None:
     assert COLUMNS[0].proxy is proxies.NGINX
-    assert [one.name for one in QUICK] == ["nginx", "streamweir, guard off", "streamweir, guard on"]
+    names = ["nginx", "streamweir, guard off", "streamweir, guard on", "streamweir, guard off, records on"]
+    assert [one.name for one in QUICK] == names
     assert len({one.name for one in COLUMNS}) == len(COLUMNS)
 
 

@@ -81,6 +81,56 @@ def test_what_leaves_with_a_checkpoint(database: Database) -> None:
     assert rows(database, "outbox") == [("cp_20", "checkpoint-20", "anchor", "file", "due", 0)]
 
 
+def test_a_checkpoint_that_was_signed_already_leaves_once(database: Database) -> None:
+    """Two processes sign the same size; one of them lost the answer to its commit."""
+
+    def announce(signed: Signed) -> list[Delivery]:
+        return [Delivery(f"cp_{signed.size}", "anchor", "file", None, b"note")]
+
+    one, other = (Checkpoints(SIGNER, Every(), [announce]) for _ in range(2))
+    for checkpoints in (one, other):
+        checkpoints.start(database)
+    for checkpoints in (one, other):
+        assert checkpoints.look(database, AT) is not None
+    change(database, "DELETE FROM outbox")
+    other = Checkpoints(SIGNER, Every(), [announce])
+    other.start(database)
+    other._last = 0
+    assert other.look(database, AT, at_once=True) is not None
+    assert rows(database, "outbox") == []
+    # somebody puts another note in its place: it is put right, and leaves again
+    change(database, "UPDATE checkpoints SET note = 'x'")
+    other._last = 0
+    assert other.look(database, AT, at_once=True) is not None
+    assert len(rows(database, "outbox")) == 1
+    assert audited(database) == []
+    change(database, "DELETE FROM checkpoints")
+    other._last = 0
+    assert other.look(database, AT, at_once=True) is not None
+    assert len(rows(database, "outbox")) == 1
+    assert audited(database) == []
+
+
+def test_a_checkpoint_of_more_than_there_is_does_not_end_the_signing(database: Database) -> None:
+    Checkpoints(SIGNER, Every()).look(database, AT)
+    change(database, "INSERT INTO checkpoints SELECT 1000000, made_at, note FROM checkpoints")
+    again = Checkpoints(SIGNER, Every())
+    again.start(database)
+    write(database, [closed(20)])
+    signed = again.look(database, AT + 60)
+    assert signed is not None
+    assert signed.size == 21
+
+
+def test_a_log_that_became_shorter_is_not_signed(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = Checkpoints(SIGNER, Every())
+    checkpoints.look(database, AT)
+    change(database, "DELETE FROM records WHERE position >= 10")
+    change(database, "UPDATE tree SET size = 10")
+    assert checkpoints.look(database, AT + 100) is None
+    assert "not what this process saw" in caplog.text
+
+
 def test_a_past_that_somebody_else_wrote_is_not_signed(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     """Without the key: rows and tree exchanged, and all checkpoints deleted, while the process lives."""
     checkpoints = Checkpoints(SIGNER, Every())

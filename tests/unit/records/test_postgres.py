@@ -1,6 +1,8 @@
 """PostgreSQL's own: a server that goes away, what is said of it, and what is asked of its session."""
 
 import os
+import re
+import signal
 import socket
 import sys
 import threading
@@ -104,6 +106,26 @@ def test_an_answer_that_is_lost_behind_the_commit(pg: Store) -> None:
     assert ledger.write(first, "r", [], [closed("a")], 2.0) == [True]
     first.close()
     assert ledger.write(pg.open(), "r", [], [closed("a"), closed("b")], 2.0) == [True, True]
+
+
+def test_a_server_that_hangs_is_away_and_keeps_nobody_waiting(own_server: PostgresServer) -> None:
+    url, told = own_server.url(), Told()
+    database = Postgres(url)
+    (backend,) = database._script(b"SELECT pg_backend_pid()")[0]
+    database._connection.patience = 0.3
+    writer = Writer(lambda: open_database(url), "run")
+    writer.start(database)
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        writer.put(told.job(opened("a")))
+        writer.put(told.job(closed("b")))
+        assert told.wait(2) == {"open a": [False], "close b": [True]}
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert writer.stop(30)
+    reader = open_database(url)
+    assert check_log(reader) == ["b"]
+    reader.close()
 
 
 def test_a_session_that_the_server_ends(pg: Store) -> None:
@@ -266,3 +288,15 @@ def test_names_become_parameters_and_nothing_else_does() -> None:
     assert _translated()["open_stream"].text.endswith(b"(%(record_id)s, %(run)s, %(opened_at)s, %(body)s)")
     assert _translated()["tree"].rows
     assert not _translated()["grow_tree"].rows
+
+
+def test_every_named_statement_is_postgresqls_too(pg: Store) -> None:
+    """Its own ones and those of both: tables of passages need pgvector, and have tests of their own."""
+    session = pg.open()._connection  # type: ignore[attr-defined]
+    tried = 0
+    for name, (text, _) in _translated().items():
+        if not name.endswith("_sqlite") and b"passages" not in text:
+            names_in_it = re.findall(rb"%\((\w+)\)s", text)
+            session.execute(b"EXPLAIN " + text, {one.decode(): None for one in names_in_it})
+            tried += 1
+    assert tried > 20

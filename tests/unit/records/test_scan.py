@@ -112,6 +112,9 @@ def test_what_was_forgotten_goes_and_does_not_come_back(tmp_path: Path) -> None:
     database = opened(tmp_path)
     put(database, [row("a", 0), row("a", 1)], [[1, 0], [0, 1]], subject="ann")
     put(database, [row("b")], [[1, 0]], subject="bob")
+    put(database, [row("c", conversation_id="talk")], [[1, 0]], subject="bob")
+    with database.transaction(durable=True):
+        assert forget(database, "talk") == 1
     with database.transaction(durable=True):
         assert forget(database, "ann") == 2
     assert found(database, [1, 0]) == [("b-0", 1.0)]

@@ -150,6 +150,13 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def lose(self) -> None:
+        """Close at once, and tell whoever reads the answer that it was cut."""
+        sink = self._sink
+        self.abort()
+        if sink is not None:
+            sink.closed("reset", "the client was closed")
+
     # -- what the loop calls ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -6,13 +6,12 @@ import asyncio
 import time
 from functools import partial
 
-from streamweir.client.aio.turns import Turns
 from streamweir.client.exchange import Exchange
-from streamweir.client.opening import OPEN_WITHIN, Opening, unrecorded
+from streamweir.client.opening import Opening, patience, unrecorded
 from streamweir.flows.handshake import Failure, Send
 
 
-async def open_entry(opening: Opening, exchange: Exchange, send: Send, turns: Turns) -> Failure | None:
+async def open_entry(opening: Opening, exchange: Exchange, send: Send) -> Failure | None:
     """Write that the request is about to be sent, once a stream. Why it may not be, where that could not be written."""
     entry = opening.entry
     if entry is None or entry.opened is not None:
@@ -20,18 +19,14 @@ async def open_entry(opening: Opening, exchange: Exchange, send: Send, turns: Tu
     loop = asyncio.get_running_loop()
     written: asyncio.Future[bool] = loop.create_future()
     tell = partial(_tell, written)
-    late = loop.call_later(send.progress.within(time.monotonic(), OPEN_WITHIN), tell, False)
+    late = loop.call_later(send.progress.within(time.monotonic(), patience(entry)), tell, False)
     try:
         entry.open(exchange.identity(opening), tell, loop)
         entry.opened = await written
-    except BaseException:
-        turns.over(send.turn)
-        raise
     finally:
         late.cancel()
     if entry.opened or not entry.required:
         return None
-    turns.over(send.turn)
     return Failure("final", unrecorded(entry))
 
 

@@ -85,7 +85,7 @@ class Pool:
         """Close everything, streams in flight too."""
         self._closing = True
         for connection in list(self._all):
-            connection.abort()
+            connection.lose()
         # a transport that was aborted is closed on the loop's next turn
         await asyncio.sleep(0)
 

@@ -14,7 +14,7 @@ from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.client.reading import Pieces, Reading
 from streamweir.client.sources import Source
-from streamweir.errors import RequestError, StreamError, stream_error
+from streamweir.errors import ConfigError, RequestError, StreamError, stream_error
 from streamweir.events import Ended, Released
 from streamweir.flows.buffer import text_of
 
@@ -71,7 +71,13 @@ class AsyncStream(Reading):
             if not self._cancelled:
                 raise
             raise stream_error(self.report) from None
+        except (RequestError, ConfigError):
+            await self._finish()
+            raise
         except BaseException:
+            # whatever it was, the stream has ended, and its record with it
+            self._begin(opening)
+            self._end()
             await self._finish()
             raise
         self._begin(opening)
@@ -227,7 +233,7 @@ class AsyncStream(Reading):
         """The reader, or a callback, has not made room in time."""
         self._stalling = None
         carrier, relay = self._carrier, self._relay
-        if carrier is None or relay is None or relay.done:
+        if carrier is None or relay is None or relay.ended:
             return
         cause = self._give_way(relay, self._dispatch)
         if cause is not None:
@@ -249,9 +255,11 @@ class AsyncStream(Reading):
             self._carrier.end("cancelled")
 
     async def _finish(self) -> None:
-        if self._carrier is not None:
-            await self._carrier.over()
-        if self._recorder is not None:
-            self._recorder.close()
-        if self._dispatch is not None:
-            await self._dispatch.finish(self._stall_timeout)
+        try:
+            if self._carrier is not None:
+                await self._carrier.over()
+        finally:
+            if self._recorder is not None:
+                self._recorder.close()
+            if self._dispatch is not None:
+                await self._dispatch.finish(self._stall_timeout)

@@ -138,8 +138,7 @@ class UpstreamClient:
                 if state.retry is not None:
                     opening.events.append(state.retry)
                 refused = state.token
-                failure = await open_entry(opening, self.exchange, state, self.turns)
-                failure = failure or await self._send(state, body, opening)
+                failure = await self._send(state, body, opening)
                 if failure is None:
                     state = state.accepted()
                 elif state.progress.expired(time.monotonic()):
@@ -167,6 +166,9 @@ class UpstreamClient:
             key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
             request = opening.request
             data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
+            if (failure := await open_entry(opening, exchange, send)) is not None:
+                self.turns.answered(turn, failure)
+                return failure
             try:
                 connect = send.progress.within(time.monotonic(), opening.limits.connect)
                 connection = await self.pool.take(exchange.origin, connect)

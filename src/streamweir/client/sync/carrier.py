@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from streamweir.client.opening import Opening, next_opening
+from streamweir.client.opening import CLOSE_WITHIN, Opening, next_opening
 from streamweir.client.recording import Head, Recorder
 from streamweir.client.sources import SyncSource
 from streamweir.client.sync.cancellation import Cancellation, Cancelled
-from streamweir.client.sync.entries import close_entry
+from streamweir.client.sync.entries import Answer, close_entry
 from streamweir.client.sync.line import Ended, Line
 from streamweir.ending import Cause
 from streamweir.errors import APIConnectionError, StreamweirError
@@ -41,6 +41,7 @@ class SyncCarrier:
         self._take = take
         self._cancellation = cancellation
         self._line: Line | None = None
+        self._closing: Answer | None = None
         self._socket: WebSocket | None = None
         self._recorder: Recorder | None = None
         self._head: Head | None = None
@@ -56,11 +57,13 @@ class SyncCarrier:
         self._attach(self._opening)
 
     def more(self, wait: float) -> bool:
-        """Read once, for at most `wait` seconds; whether anything came.
+        """Read once, for at most `wait` seconds; whether anything came. Behind the end wait for the stream's record.
 
         Between two reads the upstream's silence is our caller's, and does not count.
         """
         relay, line, socket = self.relay, self._line, self._socket
+        if relay.ended:
+            return self._close(wait)
         if relay.again is not None:
             self._open_again()
             return True
@@ -87,17 +90,22 @@ class SyncCarrier:
             if self._recorder is not None:
                 self._recorder.data(body, now)
             self._give(relay.feed(body, now))
-        if not relay.done:
+        if not relay.ended:
             self._give(relay.tick(now))
-        if socket is not None and not relay.done and not socket.beat(now):
+        if socket is not None and not relay.ended and not socket.beat(now):
             self._give(relay.end("reset", now, "no pong came in time"))
         relay.pause(time.monotonic())
         return bool(body)
 
     def end(self, cause: Cause) -> None:
         """End the stream from this side; one that has ended stays as it ended."""
-        if not self.relay.done:
+        if not self.relay.ended:
             self._give(self.relay.end(cause, time.monotonic()))
+
+    def over(self) -> None:
+        """Wait until a stream that has ended has its record, for `CLOSE_WITHIN` at most; others are not waited for."""
+        if self.relay.ended and not self.relay.done:
+            self._close(CLOSE_WITHIN)
 
     def wake(self) -> None:
         """End a read that blocks, from another thread."""
@@ -133,10 +141,18 @@ class SyncCarrier:
         if relay.ended:
             report, entry = relay.conclusion, self._opening.entry
             self._leave(whole=report is not None and report.complete)
-            if report is not None and entry is not None and not relay.done:
-                self._take(relay.close(close_entry(entry, report), entry.id))
+            if report is not None and entry is not None and not relay.done and self._closing is None:
+                # what was read together with the end is handed out before anybody waits
+                self._closing = close_entry(entry, report)
         elif relay.again is not None:
             self._leave(whole=relay.again.end.status == "truncated")
+
+    def _close(self, wait: float) -> bool:
+        entry, answer = self._opening.entry, self._closing
+        if entry is None or answer is None or self.relay.done or not answer.come(wait):
+            return False
+        self._take(self.relay.close(answer.written, entry.id))
+        return True
 
     def _leave(self, *, whole: bool) -> None:
         line, self._line = self._line, None

@@ -68,7 +68,9 @@ class Stream(Reading):
                 if not isinstance(error, Cancelled):
                     raise
                 raise stream_error(self.report) from None
-            self._begin()
+            carrier = self._begin()
+            # one that was refused has ended
+            carrier.over()
         if opening.error is not None:
             opening.error.report = self.report
             self._finish()
@@ -81,6 +83,7 @@ class Stream(Reading):
         if self._carrier is not None:
             with self._reading:
                 self._carrier.end("cancelled")
+                self._carrier.over()
         self._finish()
 
     def __iter__(self) -> Iterator[Released]:
@@ -196,14 +199,18 @@ class Stream(Reading):
     def _stalled(self, carrier: SyncCarrier) -> None:
         """The reader, or a callback, has not made room in time."""
         self._full_since = None
-        if carrier.relay.done:
+        if carrier.relay.ended:
             return
         cause = self._give_way(carrier.relay, self._dispatch)
         if cause is not None:
             carrier.end(cause)
 
     def _finish(self) -> None:
-        if self._recorder is not None:
-            self._recorder.close()
-        if self._dispatch is not None:
-            self._dispatch.finish(self._stall_timeout)
+        try:
+            if self._carrier is not None:
+                self._carrier.over()
+        finally:
+            if self._recorder is not None:
+                self._recorder.close()
+            if self._dispatch is not None:
+                self._dispatch.finish(self._stall_timeout)

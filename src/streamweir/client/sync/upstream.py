@@ -131,9 +131,7 @@ class SyncUpstreamClient:
                     if state.retry is not None:
                         opening.events.append(state.retry)
                     refused = state.token
-                    failure = open_entry(opening, self.exchange, state, self.turns)
-                    if failure is None:
-                        failure = self._in_turn(state, body, opening, cancellation, deadline_at)
+                    failure = self._in_turn(state, body, opening, cancellation, deadline_at)
                     if failure is None:
                         state = state.accepted()
                     else:
@@ -172,6 +170,8 @@ class SyncUpstreamClient:
         key = os.urandom(16) if exchange.dialect.framing == "websocket" else b""
         request = opening.request
         data = exchange.upgrade(request, key, token) if key else exchange.post(request, body, token)
+        if (unrecorded := open_entry(opening, exchange, send, cancellation)) is not None:
+            return unrecorded
         timeout = min(limits.connect or NEVER, deadline_at - time.monotonic())
         try:
             line = self._lines.take(exchange.origin, timeout if timeout != NEVER else 0, cancellation)

@@ -21,7 +21,17 @@ SELECT size, note FROM checkpoints WHERE size > :size ORDER BY size LIMIT :most
 SELECT size, made_at, note FROM checkpoints ORDER BY size DESC LIMIT 1
 
 -- name: keep_checkpoint
-INSERT INTO checkpoints (size, made_at, note) VALUES (:size, :made_at, :note) ON CONFLICT (size) DO NOTHING
+INSERT INTO checkpoints (size, made_at, note) VALUES (:size, :made_at, :note)
+ON CONFLICT (size) DO UPDATE SET made_at = excluded.made_at, note = excluded.note
+
+-- name: checkpoint_of
+SELECT note FROM checkpoints WHERE size = :size
+
+-- name: enqueue_once
+INSERT INTO outbox (message_id, record_id, kind, target, subject, created_at, due_at, body)
+SELECT :message_id, :record_id, :kind, :target, :subject, :created_at, :due_at, :body
+WHERE NOT EXISTS (SELECT 1 FROM disabled_targets WHERE kind = :kind AND target = :target)
+ON CONFLICT (message_id, kind, target) DO NOTHING
 
 -- name: kept_text
 SELECT subject, salt, text FROM texts WHERE record_id = :record_id
@@ -41,9 +51,13 @@ UPDATE records SET nonce = NULL, body = NULL WHERE position >= :first AND positi
 -- name: records_of_subject
 SELECT record_id FROM texts WHERE subject = :subject UNION SELECT record_id FROM outbox WHERE subject = :subject
 
--- name: bodies_with_texts
-SELECT texts.record_id, records.body FROM texts JOIN records ON records.record_id = texts.record_id
-WHERE texts.record_id > :behind AND records.body IS NOT NULL ORDER BY texts.record_id LIMIT :most
+-- name: bodies_with_more
+-- those with a text, or with something that is to be delivered yet
+SELECT record_id, body FROM records
+WHERE record_id > :behind AND body IS NOT NULL
+  AND (EXISTS (SELECT 1 FROM texts WHERE texts.record_id = records.record_id)
+    OR EXISTS (SELECT 1 FROM outbox WHERE outbox.record_id = records.record_id))
+ORDER BY record_id LIMIT :most
 
 -- name: forget_text
 DELETE FROM texts WHERE record_id = :record_id RETURNING record_id

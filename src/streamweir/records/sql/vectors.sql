@@ -66,7 +66,7 @@ GROUP BY embedder, dimension ORDER BY embedder, dimension
 SELECT collection, count(*) FROM passages GROUP BY collection ORDER BY collection
 
 -- name: forget_passages
-DELETE FROM passages WHERE subject = :subject RETURNING passage
+DELETE FROM passages WHERE subject = :subject OR conversation_id = :subject RETURNING passage
 
 -- name: drop_passages_before
 DELETE FROM passages WHERE created_at < :before RETURNING passage
@@ -97,7 +97,7 @@ BEGIN
     || 'passage BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, collection TEXT COLLATE "C" NOT NULL, '
     || 'tenant TEXT COLLATE "C" NOT NULL, request_id TEXT COLLATE "C" NOT NULL, chunk INTEGER NOT NULL, '
     || 'embedder TEXT COLLATE "C" NOT NULL, dimension INTEGER NOT NULL, vector vector(' || dimension || ') NOT NULL, '
-    || 'record_id TEXT COLLATE "C" NOT NULL, subject TEXT COLLATE "C", conversation_id TEXT, profile TEXT COLLATE "C", '
+    || 'record_id TEXT COLLATE "C" NOT NULL, subject TEXT COLLATE "C", conversation_id TEXT COLLATE "C", profile TEXT COLLATE "C", '
     || 'model TEXT NOT NULL, guard TEXT NOT NULL, status TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL, '
     || 'start_at INTEGER NOT NULL, end_at INTEGER NOT NULL, text TEXT NOT NULL, '
     || 'UNIQUE (collection, tenant, request_id, chunk))';
@@ -106,6 +106,8 @@ BEGIN
   END IF;
   EXECUTE 'CREATE INDEX IF NOT EXISTS passages_scan ON streamweir.passages (collection, tenant, embedder)';
   EXECUTE 'CREATE INDEX IF NOT EXISTS passages_subject ON streamweir.passages (subject) WHERE subject IS NOT NULL';
+  EXECUTE 'CREATE INDEX IF NOT EXISTS passages_conversation ON streamweir.passages (conversation_id) '
+    || 'WHERE conversation_id IS NOT NULL';
   EXECUTE 'CREATE INDEX IF NOT EXISTS passages_created ON streamweir.passages (created_at)';
 END
 $$

@@ -38,6 +38,7 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (kind, target, state, due_at);
 CREATE INDEX outbox_subject ON outbox (subject) WHERE subject IS NOT NULL;
+CREATE INDEX outbox_record ON outbox (record_id);
 
 CREATE TABLE disabled_targets (
   kind TEXT COLLATE "C" NOT NULL, target TEXT COLLATE "C" NOT NULL, disabled_at DOUBLE PRECISION NOT NULL,

@@ -30,6 +30,7 @@ CREATE TABLE outbox (
 ) WITHOUT ROWID;
 CREATE INDEX outbox_due ON outbox (kind, target, state, due_at);
 CREATE INDEX outbox_subject ON outbox (subject) WHERE subject IS NOT NULL;
+CREATE INDEX outbox_record ON outbox (record_id);
 
 -- endpoints that asked for no more deliveries (410)
 CREATE TABLE disabled_targets (kind TEXT NOT NULL, target TEXT NOT NULL, disabled_at REAL NOT NULL, reason TEXT NOT NULL,
