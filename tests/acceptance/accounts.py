@@ -189,6 +189,8 @@ def _misdelivered(records: Mapping[str, list[str]], delivered: Mapping[str, list
 
 def _misplaced(found: Account) -> list[str]:
     """Passages: whole replies of one model are the same text, and every record with a text has it once."""
+    if found.passages is None:
+        return []
     wrong = [
         f"record {record_id} is not there, and has passages" for record_id in found.passages.keys() - found.reports
     ]
