@@ -100,6 +100,9 @@ class Forks:
             self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             forked = Forked(int(await self._process.stdout.readline()), said)
         self._forked.append(forked)
+        # a process that stops itself does so a moment behind its fork
+        while held and Path(f"/proc/{forked.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            await asyncio.sleep(0.001)
         return forked
 
     async def serve(self, config: Path, port: int = 0) -> Forked:

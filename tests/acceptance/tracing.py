@@ -16,15 +16,19 @@ BEGUN = re.compile(r"(?P<tid>\d+) +(?P<call>\w+)\((?P<where>[^ ,]*)")
 
 
 class Cell(NamedTuple):
-    """The `nth` call of this name in a thread. `what` is which file or socket it went to in the recorded run."""
+    """The `nth` call of this name in a thread, or in whichever comes to its `nth` first, where `thread` is None.
 
-    thread: int
+    `what` is which file or socket it went to in the recorded run.
+    """
+
+    thread: int | None
     call: str
     nth: int
     what: str
 
     def __str__(self) -> str:
-        return f"{self.call} {self.nth} of thread {self.thread} ({self.what})"
+        thread = "a thread" if self.thread is None else f"thread {self.thread}"
+        return f"{self.call} {self.nth} of {thread} ({self.what})"
 
 
 def threads(pid: int) -> list[int]:
@@ -58,20 +62,25 @@ def recording(program: str, out: Path, pid: int):
 
 
 def killing(program: str, out: Path, pid: int, cell: Cell):
-    """Death at that call of that thread: strace counts the calls of each thread by themselves, and sees one only."""
-    tid = threads(pid)[cell.thread]
+    """Death at that call: strace counts the calls of each thread by themselves, and is on the one thread only."""
     kill = f"inject={cell.call}:signal=KILL:when={cell.nth}"
-    return traced(program, out, tid, "-e", f"trace={cell.call}", "-e", kill)
+    if cell.thread is None:
+        return traced(program, out, pid, "-f", "-e", f"trace={cell.call}", "-e", kill)
+    return traced(program, out, threads(pid)[cell.thread], "-e", f"trace={cell.call}", "-e", kill)
 
 
 def cells(out: Path, order: list[int]) -> list[Cell]:
-    """What was recorded, a cell for each call; `order` is `threads` of the process."""
-    found: list[Cell] = []
+    """What was recorded, a cell for each call; `order` is `threads` of the process, where they were all there before.
+
+    Threads that begin meanwhile cannot be told from outside: then one cell stands for the nth call of any.
+    """
+    found: dict[tuple[int | None, str, int], Cell] = {}
     counts: Counter[tuple[int, str]] = Counter()
     for line in out.read_text(encoding="utf-8", errors="replace").splitlines():
         if (match := BEGUN.match(line)) and match["call"] in CALLS:
-            thread = order.index(int(match["tid"]))
-            counts[thread, match["call"]] += 1
-            what = re.sub(r"\[\d+\]|:\[[^]]*\]", "", match["where"].partition("<")[2].rstrip(">"))
-            found.append(Cell(thread, match["call"], counts[thread, match["call"]], what.rpartition("/")[2]))
-    return found
+            tid, call = int(match["tid"]), match["call"]
+            thread = order.index(tid) if order else None
+            counts[tid, call] += 1
+            what = re.sub(r"\[\d+\]|:\[[^]]*\]|>.*", "", match["where"].partition("<")[2]).rpartition("/")[2]
+            found.setdefault((thread, call, counts[tid, call]), Cell(thread, call, counts[tid, call], what))
+    return list(found.values())
