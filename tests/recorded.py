@@ -28,7 +28,13 @@ class Log:
         if not self.path.exists():
             return []
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as database:
-            return database.execute(statement).fetchall()
+            try:
+                return database.execute(statement).fetchall()
+            except sqlite3.OperationalError as error:
+                # it was made this moment, and has no tables yet
+                if "no such table" not in str(error):
+                    raise
+                return []
 
     @property
     def ids(self) -> list[str]:

@@ -59,7 +59,7 @@ def unrecorded(entry: Entry) -> StreamFailed:
     """The refusal of a stream that may not begin without its record."""
     why = entry.away or "the store did not answer in time"
     message = f"the stream cannot be recorded, and records.required says that none begins then: {why}"
-    return StreamFailed(message, code="records_unavailable")
+    return StreamFailed(message, code="records_unavailable", retryable=True)
 
 
 class Opening(msgspec.Struct):

@@ -57,9 +57,13 @@ def told(report: Report) -> tuple[str, str]:
     return code, SENTENCES.get(code, SENTENCES["stream_failed"])
 
 
+OURS: Final = ("server_draining", "records_unavailable")
+"""Codes of refusals that are this server's state, and no fault of the request."""
+
+
 def retryable(report: Report) -> bool:
     """Whether the same request may well succeed if it is sent again."""
-    return report.status in RETRYABLE or (report.error is not None and report.error.code == "server_draining")
+    return report.status in RETRYABLE or (report.error is not None and report.error.code in OURS)
 
 
 def receipt(report: Report) -> dict[str, object]:

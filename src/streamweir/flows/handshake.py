@@ -18,7 +18,7 @@ from streamweir.events import Retry
 from streamweir.flows.backoff import RetryPolicy, backoff
 from streamweir.flows.turns import Turn
 
-FailureKind = Literal["refused", "not_connected", "not_now", "stale", "held", "ambiguous", "final"]
+FailureKind = Literal["refused", "not_connected", "not_now", "stale", "held", "ambiguous", "final", "unsent"]
 
 RETRIED_STATUSES = frozenset((408, 429, 502, 503))
 """Refusals that certainly started no generation. 500 and 504 may have started one, and each costs money."""
@@ -148,6 +148,8 @@ class Send(msgspec.Struct, frozen=True):
         progress = self.progress
         if failure.status == 401 and progress.needs_token and not progress.renewed:
             return NeedToken(msgspec.structs.replace(progress, renewed=True), refused=True)
+        if failure.kind == "unsent":
+            return GiveUp(msgspec.structs.replace(progress, attempts=progress.attempts - 1), failure.error)
         if failure.kind == "held":
             return NeedTurn(msgspec.structs.replace(progress, attempts=progress.attempts - 1), self.token)
         if failure.kind == "stale" and not progress.resent:

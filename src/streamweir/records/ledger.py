@@ -71,7 +71,10 @@ def append(database: Database, closes: Sequence[CloseRow], now: float) -> list[b
     """
     ((size, peaks),) = database.run("tree")
     frontier = Frontier.from_bytes(size, peaks)
-    known: dict[str, bytes] = dict(database.among("leaves_of", [row.record_id for row in closes]))
+    open_ones = {record_id for (record_id,) in database.among("forget_open", [row.record_id for row in closes])}
+    # one that was open has no record: whoever closes it takes its row away in the same transaction
+    rest = [row.record_id for row in closes if row.record_id not in open_ones]
+    known: dict[str, bytes] = dict(database.among("leaves_of", rest)) if rest else {}
     written: list[bool] = []
     records: list[Mapping[str, Any]] = []
     texts: list[Mapping[str, Any]] = []
@@ -100,7 +103,6 @@ def append(database: Database, closes: Sequence[CloseRow], now: float) -> list[b
         deliveries += [{**key, **one._asdict(), "created_at": now, "due_at": now} for one in row.deliveries]
         written.append(True)
     if records:
-        database.among("forget_open", [record["record_id"] for record in records])
         database.many("append", records)
         database.run("grow_tree", {"size": frontier.size, "frontier": frontier.to_bytes()})
     if texts:
@@ -120,6 +122,4 @@ def sweep(database: Database, run: str, made: Callable[[OpenRow], CloseRow], now
                 database.run("end_run", {"run": run})
                 return swept
             append(database, [made(row) for row in rows], now)
-            # one that has a record already was closed by somebody else, and is not open
-            database.among("forget_open", [row.record_id for row in rows])
             swept += len(rows)

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -85,10 +85,16 @@ class Records:
         with self._starting:
             running, self.started = self.started and not self.writer.stopping, True
             if running and self._worker is not None:
+                self._sign()
                 self._worker.stop(STOP_WITHIN)
             written = self.writer.stop(STOP_WITHIN, self._end)
         if running and not written:
             log.error("%d rows of the records were not written: %s", self.writer.queued, self.writer.away or "too slow")
+
+    def _sign(self) -> None:
+        """Sign the log once more while what is announced of it can still leave."""
+        with suppress(DatabaseError, TimeoutError):
+            self.writer.call(lambda database: self.upkeep.end(database, time.time())).result(STOP_WITHIN)
 
     def entry(self, asker: Asker, metadata: Mapping[str, Any], conversation_id: str | None) -> Entry:
         """The record of one stream, not yet opened."""

@@ -22,6 +22,9 @@ PAGES_A_CHECKPOINT: Final = 4000
 AT_A_TIME: Final = 64
 """Rows in one statement: a record has seven parameters, and SQLite takes 32,766."""
 
+STATEMENTS: Final = 512
+"""Statements that are kept prepared: four of them come with any number of rows."""
+
 NAMES: Final = re.compile(r":([a-z_]+)")
 
 T = TypeVar("T")
@@ -44,7 +47,9 @@ class Sqlite:
                 self._connection.text_factory = _lenient
             else:
                 _private(path)
-                self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                self._connection = sqlite3.connect(
+                    path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
+                )
         except (sqlite3.Error, OSError) as error:
             raise _failed(error, path) from None
         self._file = _which(path)
@@ -163,12 +168,7 @@ class Sqlite:
 
 
 def _at_a_time(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """In powers of two, so that few statements are prepared: 23 rows as 16, 4, 2 and 1."""
-    at = 0
-    while at < len(rows):
-        size = min(AT_A_TIME, 1 << ((len(rows) - at).bit_length() - 1))
-        yield rows[at : at + size]
-        at += size
+    return (rows[at : at + AT_A_TIME] for at in range(0, len(rows), AT_A_TIME))
 
 
 def _lenient(data: bytes) -> str:

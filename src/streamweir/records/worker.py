@@ -114,7 +114,7 @@ class Worker:
                     return
 
     def stop(self, within: float) -> bool:
-        """Lease no more, let tries end for at most so many seconds, give back the leases of others. Whether it ended.
+        """Try what is due once more, for at most so many seconds, and give back what did not end. Whether it ended.
 
         The writer must still be there: stop it afterwards.
         """
@@ -142,6 +142,9 @@ class Worker:
             # in this order: whoever wakes in between is heard
             self._woken.clear()
             self._wake.clear()
+        if self._stop_by - time.monotonic() > 2 * SETTLING:
+            # a process that lives for one stream delivers what left with it
+            await self._turn(self._wanted())
         await self._finish(self._stop_by - time.monotonic())
 
     @staticmethod

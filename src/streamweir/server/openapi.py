@@ -23,7 +23,7 @@ REFUSALS: Final = {
     "422": "the prompt does not fit the context window",
     "429": "the key's rate or streams, or the upstream's request budget, are used up; Retry-After says for how long",
     "502": "the upstream refused, or its credentials failed",
-    "503": "the profile is not usable, or the server is full or draining; Retry-After where waiting helps",
+    "503": "the profile is not usable, or the server is full, drains or cannot record; Retry-After if waiting helps",
     "504": "the upstream did not answer in time",
 }
 

@@ -27,7 +27,7 @@ async def open_entry(opening: Opening, exchange: Exchange, send: Send) -> Failur
         late.cancel()
     if entry.opened or not entry.required:
         return None
-    return Failure("final", unrecorded(entry))
+    return Failure("unsent", unrecorded(entry))
 
 
 def _tell(written: asyncio.Future[bool], whether: bool) -> None:

@@ -55,7 +55,7 @@ def open_entry(opening: Opening, exchange: Exchange, send: Send, cancellation: C
         answer.come(within)
     cancellation.check()
     entry.opened = answer.written
-    return None if entry.opened or not entry.required else Failure("final", unrecorded(entry))
+    return None if entry.opened or not entry.required else Failure("unsent", unrecorded(entry))
 
 
 def close_entry(entry: Entry, report: Report) -> Answer:

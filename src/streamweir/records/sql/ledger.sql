@@ -18,7 +18,7 @@ SELECT record_id, opened_at, body FROM open_streams WHERE run = :run ORDER BY op
 SELECT count(*) FROM open_streams
 
 -- name: forget_open
-DELETE FROM open_streams WHERE record_id IN :values
+DELETE FROM open_streams WHERE record_id IN :values RETURNING record_id
 
 -- name: leaves_of
 SELECT record_id, leaf FROM records WHERE record_id IN :values
