@@ -74,6 +74,7 @@ class Records:
             self._alive.begin(database, self.run, time.time())
             self._look(database, time.time())
         except BaseException:
+            self._alive.let_go()
             database.close()
             raise
         self.writer.start(database)
