@@ -1,5 +1,6 @@
 """The records of one process: what keeps them from beginning, what must not, and what a forked child is told."""
 
+import queue
 import sqlite3
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from streamweir.errors import ConfigError
+from streamweir.records.entry import Asker
 from streamweir.records.records import Records, recording
 from streamweir.records.settings import RecordsSettings
+from streamweir.stages.report import Identity
 from tests.conftest import ROOT
 from tests.recorded import Log
 
@@ -70,6 +73,24 @@ def test_an_open_stream_that_cannot_be_read_is_recorded_too(log: Log, body: byte
         assert log.only["record_id"] == "odd"
         assert log.only["report"]["status"] == "interrupted"
         assert log.only["report"]["started_at"].startswith("1970-01-01T00:00:01")
+
+
+def test_a_damaged_file_is_a_store_that_is_away_and_loses_no_record(log: Log) -> None:
+    whole = log.path.read_bytes()
+    records = Records(RecordsSettings(log.url))
+    with recording(records):
+        told: queue.Queue[bool] = queue.Queue()
+        with closing(sqlite3.connect(log.path)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # in place: one that was replaced is known for that
+        with log.path.open("r+b") as file:
+            file.seek(100)
+            file.write(bytes(len(whole) - 100))
+        entry = records.entry(Asker(), {}, None)
+        entry.open(Identity(request_id="r", dialect="d", model="m", started_at=1.0, called_at=1.0), told.put, None)
+        assert not told.get(timeout=30)
+        assert records.refusing
+        assert records.writer.lost == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
