@@ -8,6 +8,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from streamweir.errors import ConfigError
 from streamweir.flows.delivery import Outcome
 from streamweir.records.database import DatabaseError
 from streamweir.records.outbox import Leased
@@ -138,7 +141,8 @@ async def test_a_handler_with_a_mistake_fails_its_own_deliveries_only(tmp_path: 
     assert (entry.state, entry.attempts, list(seen.tried)) == ("due", 1, ["msg_2"])
 
 
-async def test_a_store_that_is_away_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [DatabaseError("away", away=True), ConfigError("a newer schema")])
+async def test_a_store_that_is_away_loses_nothing(tmp_path: Path, error: Exception) -> None:
     """How a try ended is told until the store takes it; meanwhile nothing more is leased."""
     seen = Seen()
     async with store(tmp_path / "records.db") as kept:
@@ -146,7 +150,7 @@ async def test_a_store_that_is_away_loses_nothing(tmp_path: Path) -> None:
 
         def failing(asked):
             def refuse(database):
-                raise DatabaseError("away", away=True)
+                raise error
 
             return call(refuse if away.is_set() and threading.current_thread().name == "streamweir-outbox" else asked)
 

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from streamweir.client.aio.upstream import UpstreamClient
 from streamweir.server.keys import digest_of
 from streamweir.server.life import Server
 from streamweir.simulator.app import RunningSimulator
@@ -308,3 +309,19 @@ async def test_who_gets_no_slot_leaves_nothing(simulator: RunningSimulator, log:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         await log.come(lambda: log.ids)
+
+
+@pytest.mark.parametrize("face", ALL)
+async def test_a_mistake_of_our_own_behind_the_opening_leaves_one_record(
+    http: aiohttp.ClientSession, log: Log, told: Told, monkeypatch: pytest.MonkeyPatch, face: str
+) -> None:
+    async def mistaken(*_: object) -> None:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(UpstreamClient, "_post", mistaken)
+    async with asyncio.timeout(30):
+        status, _ = await asked(http, face, "p")
+    report = await told.next(10)
+    record = await log.come(lambda: log.records and log.only)
+    assert (record["record_id"], report.status, report.error.code) == (report.record_id, "failed", "stream_failed")
+    assert status == (200 if face in ("created", "websocket") else 502)

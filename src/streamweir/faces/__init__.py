@@ -69,9 +69,13 @@ def retryable(report: Report) -> bool:
 def receipt(report: Report) -> dict[str, object]:
     """What lets a client check the text that it has: the SHA-256 of choice 0, channel content, and the record's id.
 
-    A key of its own for wires whose own words say nothing of it; browsers get both in the report.
+    A key of its own for wires whose own words say nothing of it; browsers get both in the report. That there is no
+    record of this end, or not yet, is said too.
     """
-    return {"streamweir": {"receipt": {"sha256": report.integrity.sha256, "record_id": report.record_id}}}
+    said: dict[str, object] = {"sha256": report.integrity.sha256, "record_id": report.record_id}
+    if report.recorded is False:
+        said["recorded"] = False
+    return {"streamweir": {"receipt": said}}
 
 
 def resume(report: Report, stream: str, seq: int) -> dict[str, object]:

@@ -14,6 +14,7 @@ from streamweir.report import Report
 
 RECEIPT: Final = b',"streamweir":{"receipt":{"sha256":"'
 RECORD: Final = b'","record_id":'
+UNRECORDED: Final = b',"recorded":false'
 """The receipt in pieces, behind a chunk without its brace: it is written for every request."""
 
 END_OF_TEXT: Final = BEHIND + b"\n\n"
@@ -62,6 +63,8 @@ class OpenAIChat:
         if ends:
             # the first: a client may leave behind a finish reason
             sha256, record = report.integrity.sha256.encode(), encode(report.record_id)
+            if report.recorded is False:
+                record += UNRECORDED
             out += (b"data: ", ends.pop(0)[:-1], RECEIPT, sha256, RECORD, record, b"}}}\n\n")
         out += [b"data: %b\n\n" % chunk for chunk in (*ends, b"[DONE]")]
 

@@ -63,7 +63,10 @@ class Entry:
     @property
     def away(self) -> str | None:
         """Why rows are not written at present."""
-        return self._writer.away or ("they were closed" if self._writer.stopping else None)
+        writer = self._writer
+        if writer.gone and not writer.stopping:
+            return "this process was forked from the one that writes: make what keeps records behind the fork"
+        return writer.away or ("they were closed" if writer.stopping else None)
 
     def open(self, identity: Identity, told: Callable[[bool], None], loop: Loop) -> None:
         """Write that the stream is about to be asked for."""
@@ -100,7 +103,12 @@ def row_of(settings: RecordsSettings, closed: Closed, asked: dict[str, str | Non
 
 def row_of_dead(settings: RecordsSettings, row: OpenRow, now: float) -> CloseRow:
     """The record of a stream whose process ended without a word: interrupted, with what was known when it began."""
-    opened = _opened.decode(row.body)
+    try:
+        opened = _opened.decode(row.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # another version's, or damaged: the stream was there, and must not keep all others from being recorded
+        nobody = Identity(request_id="", dialect="", model="", started_at=row.opened_at, called_at=0.0)
+        opened = Opened(nobody, {}, None, "")
     who = opened.identity
     report = Report(
         status="interrupted",

@@ -74,6 +74,7 @@ class Records:
             self._alive.begin(database, self.run, time.time())
             self._look(database, time.time())
         except BaseException:
+            self._alive.let_go()
             database.close()
             raise
         self.writer.start(database)
@@ -89,7 +90,8 @@ class Records:
                 self._worker.stop(STOP_WITHIN)
             written = self.writer.stop(STOP_WITHIN, self._end)
         if running and not written:
-            log.error("%d rows of the records were not written: %s", self.writer.queued, self.writer.away or "too slow")
+            why = self.writer.away or f"the store needs longer than {STOP_WITHIN:g} s"
+            log.error("the records have not ended in order, and %d rows wait besides: %s", self.writer.queued, why)
 
     def _sign(self) -> None:
         """Sign the log once more while what is announced of it can still leave."""

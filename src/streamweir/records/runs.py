@@ -42,6 +42,10 @@ class Alive(Protocol):
         """Behind its last stream: what is open yet is a dead run's from here on. The other methods do nothing then."""
         ...
 
+    def let_go(self) -> None:
+        """Hold nothing any more, without a word in the database: the run did not come to be. It may begin again."""
+        ...
+
 
 def alive_for(database: Database) -> Alive:
     """What this database's processes know each other by."""
@@ -70,7 +74,7 @@ class FileLocks:
             return
         # somebody who tidies up may have removed the file
         if self._held is None or not os.fstat(self._held).st_nlink:
-            self._let_go()
+            self.let_go()
             self._hold()
         with database.transaction(durable=False):
             database.run("see_run", {"run": self._run, "at": now})
@@ -85,11 +89,16 @@ class FileLocks:
         try:
             database.run("end_run", {"run": run})
         finally:
-            self._let_go()
+            self.let_go()
             self._path(run).unlink(missing_ok=True)
             with suppress(OSError):
                 # the last one leaves nothing
                 self._folder.rmdir()
+
+    def let_go(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def _path(self, run: str) -> Path:
         return self._folder / run
@@ -104,11 +113,6 @@ class FileLocks:
             os.close(held)
             raise ConfigError(f"the run {self._run} is written by another process: {self._path(self._run)} is locked")
         self._held = held
-
-    def _let_go(self) -> None:
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
 
     def _is_free(self, run: str) -> bool:
         try:
@@ -172,6 +176,10 @@ class SessionLocks:
         database.run("end_run", {"run": run})
         if self._held and database is self._session:
             database.run("leave_run", {"number": lock_number(f"run {run}")})
+
+    def let_go(self) -> None:
+        # the session's end does
+        self._session, self._held = None, False
 
 
 if sys.platform == "win32":

@@ -25,6 +25,9 @@ AT_A_TIME: Final = 64
 STATEMENTS: Final = 512
 """Statements that are kept prepared: four of them come with any number of rows."""
 
+DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""What is wrong is the file, and no row: somebody puts it back, or there is none to write to."""
+
 NAMES: Final = re.compile(r":([a-z_]+)")
 
 T = TypeVar("T")
@@ -203,5 +206,6 @@ def _failed(error: Exception, path: str) -> DatabaseError:
         return DatabaseError(f"the records in {path}: {type(error).__name__}", away=False)
     if isinstance(error, OSError):
         return DatabaseError(f"the records in {path}: {error.strerror or error}", away=True)
-    away = isinstance(error, sqlite3.OperationalError) and "no such" not in str(error)
+    damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+    away = damaged or (isinstance(error, sqlite3.OperationalError) and "no such" not in str(error))
     return DatabaseError(f"the records in {path}: {error}", away=away)

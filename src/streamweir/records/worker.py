@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from streamweir.errors import ConfigError
 from streamweir.flows.delivery import Outcome, after
 from streamweir.records import outbox
 from streamweir.records.database import Database, DatabaseError
@@ -173,8 +174,8 @@ class Worker:
         asked = partial(outbox.turn, settled=settled, wanted=wanted, lease=lease, now=now, until=now + LEASE)
         try:
             leased = await asyncio.wrap_future(self._writer.call(asked))
-        except (DatabaseError, asyncio.CancelledError) as error:
-            # the writer has stopped, where it is cancelled
+        except (ConfigError, DatabaseError, asyncio.CancelledError) as error:
+            # the writer has stopped, where it is cancelled; where it cannot connect, it says why, and tries again
             self._settled = settled + self._settled
             if isinstance(error, DatabaseError) and not error.away:
                 log.warning("the outbox cannot be read: %s", error.message)

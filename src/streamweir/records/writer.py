@@ -84,7 +84,7 @@ class Writer:
 
     def put(self, job: Job) -> None:
         """Write this with the next transaction. From any thread; behind `stop` it is not written."""
-        if self.stopping and not self._thread.is_alive():
+        if self.gone or (self.stopping and not self._thread.is_alive()):
             self._tell([(job, False)])
             return
         self._jobs.append(job)
@@ -110,6 +110,11 @@ class Writer:
         if self._thread.is_alive():
             self._thread.join(within)
         return not self._thread.is_alive() and not self._jobs
+
+    @property
+    def gone(self) -> bool:
+        """Whether the thread that wrote is there no more: it was stopped, or this process was forked from another."""
+        return self._thread.ident is not None and not self._thread.is_alive()
 
     @property
     def queued(self) -> int:
@@ -272,4 +277,8 @@ def _made(job: Job) -> CloseRow:
 
 def _say(jobs: list[tuple[Job, bool]]) -> None:
     for job, written in jobs:
-        job.told(written)
+        try:
+            job.told(written)
+        except Exception:
+            # others were written in the same transaction, and wait to be told too
+            log.exception("a stream failed when it was told of its record; please report it")

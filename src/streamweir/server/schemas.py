@@ -20,6 +20,8 @@ def with_receipt(schema: dict[str, Any]) -> dict[str, Any]:
     """An object of OpenAI's wires, with the key of ours: null where a receipt is announced, then the receipt."""
     digest = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     receipt = shape({"sha256": digest, "record_id": {"type": ["string", "null"]}})
+    # only where the record was not written by then
+    receipt["properties"]["recorded"] = {"const": False}
     ours = shape({"receipt": {"oneOf": [{"type": "null"}, receipt]}})
     return schema | {"properties": schema["properties"] | {"streamweir": ours}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,13 +15,15 @@ from streamweir.client.aio.opening import open_first
 from streamweir.client.aio.wheel import Wheel
 from streamweir.client.opening import Opening
 from streamweir.ending import Cause
-from streamweir.errors import RequestError
+from streamweir.errors import RequestError, StreamFailed
 from streamweir.events import Released
 from streamweir.faces import HEARTBEAT, STREAM_HEADERS
 from streamweir.server.census import Live, withdrawn
 from streamweir.server.patience import LOOK, Patience
 from streamweir.server.reply import StreamReply
 from streamweir.server.shared import FOUND, Asked, Serving, Shared, answer_headers, asked_of
+
+log = logging.getLogger("streamweir.server")
 
 
 class Downstream:
@@ -228,6 +231,14 @@ async def opened_or_told(shared: Shared, request: web.Request, opening: Opening,
         finally:
             shared.tell(carrier.relay.conclusion, request, asked)
         raise
+    except RequestError:
+        raise
+    except Exception as error:
+        # a mistake of our own ends the stream, and its record with it
+        log.exception("a stream failed before it began")
+        latest = opening.latest
+        latest.error = StreamFailed(f"an error inside streamweir ({type(error).__name__})", code="stream_failed")
+        return latest
     finally:
         live.opened()
 

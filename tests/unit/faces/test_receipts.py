@@ -296,3 +296,19 @@ def test_the_other_faces_and_what_a_client_sees() -> None:
         sha256(b"half").hexdigest()
     )
     assert any(isinstance(event, Text) for event in broken)
+
+
+@pytest.mark.parametrize("recorded", [True, False, None])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_receipt_says_where_the_end_has_no_record(whole: bool, recorded: bool | None) -> None:
+    one = relay("openai")
+    body = wire("openai", BODY if whole else [Delta("half")])
+    released = [*one.start([Opened()], 0.0), *one.feed(body, 1.0), *one.end("eof", 2.0)]
+    released[-1].report.recorded = recorded
+    responses = OpenAIResponses(id="r", model="m", created=1)
+    responses(released)
+    streamed = [chunk.get("streamweir") for chunk in chunks(OpenAIChat(id="c", model="m", created=1)(released))]
+    found = [one["receipt"] for one in streamed if one and one["receipt"]]
+    found += [completion(released, id="c", created=1, model="m")[1]["streamweir"]["receipt"]]
+    found += [responses.response["streamweir"]["receipt"]]
+    assert [receipt.get("recorded") for receipt in found] == [False if recorded is False else None] * 3

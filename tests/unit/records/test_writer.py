@@ -145,6 +145,22 @@ def test_a_loop_that_is_closed_is_nobodys_loss(writer: Writer) -> None:
     assert told.wait(1) == {"open b": [True]}
 
 
+def test_one_that_fails_when_it_is_told_keeps_it_from_nobody(writer: Writer, gate: Gate) -> None:
+    told = Told()
+
+    def failing(_: bool) -> None:
+        raise ValueError("a mistake")
+
+    gate.go.clear()
+    writer.put(Job(opened("first"), failing, None))
+    writer.put(told.job(opened("second")))
+    writer.put(Job(opened("third"), failing, None))
+    gate.go.set()
+    assert told.wait(1) == {"open second": [True]}
+    writer.put(told.job(opened("fourth")))
+    assert told.wait(2) == {"open second": [True], "open fourth": [True]}
+
+
 def test_what_queues_meanwhile_is_one_transaction_in_order(writer: Writer, gate: Gate) -> None:
     told = Told()
     gate.go.clear()
