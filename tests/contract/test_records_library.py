@@ -476,6 +476,8 @@ def test_webhooks_and_vectors_are_the_configurations_own_tables(gateway: Any, lo
     options = {"base_url": "http://127.0.0.1:1", "client_id": "a", "client_secret": "b", "records": log.url}
     with pytest.raises(ConfigError, match="urll"):
         gateway(**options, webhooks=[{"urll": "https://hooks.example.com/llm"}])
+    with pytest.raises(ConfigError, match=r"webhooks= is a list of tables"):
+        gateway(**options, webhooks={"url": "https://hooks.example.com/llm"})
     with pytest.raises(ConfigError, match="NO_SUCH_SECRET"):
         gateway(**options, webhooks=[{"url": "https://hooks.example.com/llm", "secret_env": "NO_SUCH_SECRET"}])
     with pytest.raises(ConfigError, match="embeder"):
