@@ -187,11 +187,11 @@ def forget(config: str | None, url: str | None, as_json: bool, subject: str) -> 
     SUBJECT is the request's metadata.subject, or its conversation id. Streams that run are not touched: run it again.
     """
     from streamweir.records import passages
-    from streamweir.records.records import MAX_SUBJECT
+    from streamweir.records.ids import subject_of
     from streamweir.records.retention import forget as forgotten
 
     with writing_of(settings_of(config, url)) as (database, signer):
-        gone = forgotten(database, signer, subject[:MAX_SUBJECT], time.time(), passages.forget)
+        gone = forgotten(database, signer, subject_of(subject), time.time(), passages.forget)
         database.scrub()
     if as_json:
         click.echo(_json(gone._asdict()))
