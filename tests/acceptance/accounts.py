@@ -34,7 +34,7 @@ READS = {
 }
 
 
-MINUTE = ("UPDATE outbox SET leased_until = 0 WHERE state = 'leased'", "UPDATE runs SET seen_at = seen_at - 60")
+MINUTE = "UPDATE runs SET seen_at = seen_at - 60"
 
 
 class Place(NamedTuple):
@@ -115,14 +115,13 @@ def is_done(url: str) -> bool:
 
 
 def a_minute_later(url: str) -> None:
-    """What a dead process had leased can be leased again, and it is long ago that it was seen. Where there is a store."""
+    """It is long ago that a dead process was seen, where there is a store."""
     path = Path(url.removeprefix("sqlite:///"))
     if url.startswith("sqlite") and not path.exists():
         return
     connected = sqlite3.connect(path) if url.startswith("sqlite") else psycopg.connect(url)
     with closing(connected) as database, suppress(sqlite3.OperationalError, psycopg.errors.UndefinedTable):
-        for statement in MINUTE:
-            database.execute(statement)
+        database.execute(MINUTE)
         database.commit()
 
 

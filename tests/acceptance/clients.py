@@ -1,8 +1,11 @@
 """Clients of every wire, that note what they saw of a stream's end. Whatever breaks off, they note no end."""
 
+import asyncio
 import contextlib
 import json
+import random
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any
 
 import aiohttp
@@ -12,6 +15,8 @@ from tests.proxies import body_of
 
 READ = 3
 """Events of a created stream that its client reads before it loses its connection, and comes back."""
+
+CLIENTS = 12
 
 Ask = Callable[[aiohttp.ClientSession, Saw], Awaitable[None]]
 
@@ -108,3 +113,29 @@ async def ask(http: aiohttp.ClientSession, wire: str, request_id: str, model: st
     with contextlib.suppress(aiohttp.ClientError, OSError, json.JSONDecodeError):
         await WIRES[wire](http, saw)
     return saw
+
+
+class Load:
+    """Clients that ask one thing after the other, whatever became of the last."""
+
+    def __init__(self, url: str, models: list[str], *, seed: int) -> None:
+        self.url, self.models = url, models
+        self.saws: list[Saw] = []
+        self._random = random.Random(seed)
+        self._numbers = count()
+        self._tasks = [asyncio.create_task(self._client(n)) for n in range(CLIENTS)]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            assert isinstance(ended, asyncio.CancelledError), ended
+
+    async def _client(self, number: int) -> None:
+        wires = list(WIRES)
+        async with aiohttp.ClientSession(self.url) as http:
+            for turn in count(number):
+                model = self._random.choice(self.models)
+                self.saws.append(await ask(http, wires[turn % len(wires)], f"load-{next(self._numbers)}.", model))
+                # while nobody listens, nothing else would give the others a turn
+                await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ import pytest
 
 from streamweir.simulator.app import RunningSimulator
 from tests.acceptance.accounts import Saw, a_minute_later, account
-from tests.acceptance.clients import WIRES, ask
+from tests.acceptance.clients import WIRES, Load, ask
 from tests.acceptance.forks import Forked, Forks
 from tests.acceptance.sites import Site, Stores
 from tests.acceptance.tracing import CALLS, Cell, cells, killing, recording, threads
@@ -237,8 +237,6 @@ def report(tried: list[Tried]) -> None:
 
 KILLS = 1_000 if SOAK else 100
 
-CLIENTS = 12
-
 MODELS = {
     "quick": "sim:none?tokens=5&rate=100",
     "long": "sim:none?tokens=60&rate=200",
@@ -246,32 +244,6 @@ MODELS = {
     "gap": "sim:gap?rate=100&tokens=12",
     "refused": "sim:400",
 }
-
-
-class Load:
-    """Clients that ask one thing after the other, whatever became of the last."""
-
-    def __init__(self, url: str, seed: int) -> None:
-        self.url = url
-        self.saws: list[Saw] = []
-        self._random = random.Random(seed)
-        self._numbers = count()
-        self._tasks = [asyncio.create_task(self._client(n)) for n in range(CLIENTS)]
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
-            assert isinstance(ended, asyncio.CancelledError), ended
-
-    async def _client(self, number: int) -> None:
-        wires = list(WIRES)
-        async with aiohttp.ClientSession(self.url) as http:
-            for turn in count(number):
-                model = self._random.choice(list(MODELS))
-                self.saws.append(await ask(http, wires[turn % len(wires)], f"load-{next(self._numbers)}.", model))
-                # while nobody listens, nothing else would give the others a turn
-                await asyncio.sleep(0.01)
 
 
 @pytest.mark.check
@@ -282,7 +254,7 @@ async def test_killed_at_random_under_load(
     port, moments = free_port(), random.Random(8)
     site = Site(tmp_path / "load", stores, simulator, endpoint, MODELS)
     served = [await forks.serve(site.config, port)]
-    load = Load(served[0].url, seed=8)
+    load = Load(served[0].url, list(MODELS), seed=8)
     seen: set[str] = set()
     try:
         for _ in range(KILLS):

@@ -72,14 +72,14 @@ def killing(program: str, out: Path, pid: int, cell: Cell):
 def cells(out: Path, order: list[int]) -> list[Cell]:
     """What was recorded, a cell for each call; `order` is `threads` of the process, where they were all there before.
 
-    Threads that begin meanwhile cannot be told from outside: then one cell stands for the nth call of any.
+    A thread that begins meanwhile cannot be traced by itself: one cell stands for the nth call of whichever comes first.
     """
     found: dict[tuple[int | None, str, int], Cell] = {}
     counts: Counter[tuple[int, str]] = Counter()
     for line in out.read_text(encoding="utf-8", errors="replace").splitlines():
         if (match := BEGUN.match(line)) and match["call"] in CALLS:
             tid, call = int(match["tid"]), match["call"]
-            thread = order.index(tid) if order else None
+            thread = order.index(tid) if tid in order else None
             counts[tid, call] += 1
             what = re.sub(r"\[\d+\]|:\[[^]]*\]|>.*", "", match["where"].partition("<")[2]).rpartition("/")[2]
             found.setdefault((thread, call, counts[tid, call]), Cell(thread, call, counts[tid, call], what))

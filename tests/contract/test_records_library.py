@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from streamweir import AsyncGateway, Gateway
+from streamweir.client.aio import carrier as aio_carrier
+from streamweir.client.sync import carrier as sync_carrier
+from streamweir.client.sync import entries as sync_entries
 from streamweir.dialects import BUILTIN
 from streamweir.errors import ConfigError, RequestError, StreamCancelled, StreamweirError
 from streamweir.events import Ended, Text
@@ -237,6 +240,55 @@ async def _aeach(stream: Any, take: Any) -> Any:
     async for event in stream:
         take(event)
         yield
+
+
+def test_the_store_answers_only_when_the_text_is_there(
+    driver: Driver, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the reader to have the text: were the text to wait for it, neither would come in time."""
+    for shell in (aio_carrier, sync_entries, sync_carrier):
+        monkeypatch.setattr(shell, "CLOSE_WITHIN", 15.0)
+    gate = threading.Event()
+    write = Writer._write
+
+    def held(writer: Writer, batch: list[Any]) -> bool:
+        if any(callable(job.row) for job in batch):
+            gate.wait(30)
+        return write(writer, batch)
+
+    monkeypatch.setattr(Writer, "_write", held)
+    stream = driver.stream(model="sim:none?rate=0")
+    driver.enter(stream)
+
+    def take(_: Any) -> None:
+        if stream.snapshot == SCRIPTS["hello"]:
+            gate.set()
+
+    driver.read(_each(stream, take) if driver.kind == "sync" else _aeach(stream, take))
+    driver.leave(stream)
+    matches(log.only, stream)
+
+
+def test_a_sync_caller_who_polls_waits_for_nothing(
+    simulator: RunningSimulator, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    come = sync_entries.Answer.come
+
+    def noted(answer: Any, most: float) -> bool:
+        waits.append(most)
+        return come(answer, most)
+
+    driver = Driver("sync", simulator, records=log.url)
+    stream = driver.stream(model="sim:none?rate=0")
+    driver.enter(stream)
+    monkeypatch.setattr(sync_entries.Answer, "come", noted)
+    while not stream.done:
+        stream.take(100)
+        driver.idle(0.005)
+    assert set(waits) == {0.0}
+    driver.leave(stream)
+    driver.close()
 
 
 def test_taking_never_waits_for_the_store(driver: Driver, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

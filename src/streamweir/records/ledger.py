@@ -119,6 +119,8 @@ def sweep(database: Database, run: str, made: Callable[[OpenRow], CloseRow], now
         with database.transaction(durable=True):
             rows = [OpenRow(*row) for row in database.run("streams_of_run", {"run": run, "most": SWEPT})]
             if not rows:
+                # what it was delivering, somebody else tries now, and not when its lease is over
+                database.run("give_back_run", {"run": run})
                 database.run("end_run", {"run": run})
                 return swept
             append(database, [made(row) for row in rows], now)

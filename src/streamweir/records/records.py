@@ -48,7 +48,7 @@ class Records:
         self._worker: Worker | None = None
         if outgoing:
             routes = [route for one in outgoing for route in one.routes(self.writer)]
-            self._worker = Worker(self.writer, routes, [one.close for one in outgoing])
+            self._worker = Worker(self.writer, routes, [one.close for one in outgoing], owner=self.run)
             self.writer.enqueued = self._worker.wake
 
     def start(self) -> None:

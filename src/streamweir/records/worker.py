@@ -68,7 +68,8 @@ class Calls(Protocol):
 class Worker:
     """See the module's docstring. `closes` are called in its loop when it stops: what handlers keep open.
 
-    `clock` gives seconds since the epoch, `jitter` a number from 0 to 1.
+    `owner` is the run whose leases these are: whoever finds it dead gives them back. `clock` gives seconds since the
+    epoch, `jitter` a number from 0 to 1.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Worker:
         routes: Sequence[Route],
         closes: Sequence[Callable[[], Awaitable[None]]] = (),
         *,
+        owner: str = "",
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -86,7 +88,7 @@ class Worker:
         self._closes = closes
         self._clock = clock
         self._jitter = jitter
-        self._owner = secrets.token_hex(8)
+        self._owner = owner or secrets.token_hex(8)
         self._leases = 0
         self._busy: Counter[tuple[str, str]] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()

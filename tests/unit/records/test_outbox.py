@@ -6,11 +6,11 @@ from contextlib import nullcontext, suppress
 import pytest
 
 from streamweir.flows.delivery import Next
-from streamweir.records import outbox
+from streamweir.records import ledger, outbox
 from streamweir.records.database import Database, DatabaseError
 from streamweir.records.ledger import Delivery
 from streamweir.records.outbox import Filter, Leased, Settled, Wanted
-from tests.stores import Store
+from tests.stores import Store, interrupted
 
 NOW = 1000.0
 A = Wanted("webhook", "a", 10)
@@ -53,6 +53,15 @@ def test_what_is_due_is_leased_once_and_oldest_first(database: Database) -> None
         "elsewhere",
         "vector",
     ]
+
+
+def test_what_a_dead_run_had_leased_is_due_at_once(database: Database) -> None:
+    put(database, "a", "b")
+    assert len(take(database, "dead.1", Wanted("webhook", "a", 1))) == 1
+    assert len(take(database, "deadly.1", Wanted("webhook", "a", 1))) == 1
+    assert take(database, "alive.1") == []
+    ledger.sweep(database, "dead", interrupted, NOW)
+    assert [one.message_id for one in take(database, "alive.2")] == ["a"]
 
 
 def test_no_more_are_leased_than_wanted(database: Database) -> None:

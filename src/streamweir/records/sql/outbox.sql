@@ -38,6 +38,10 @@ WHERE message_id = :message_id AND kind = :kind AND target = :target AND state =
 UPDATE outbox SET state = 'due', attempts = attempts - 1, leased_by = NULL, leased_until = NULL
 WHERE message_id = :message_id AND kind = :kind AND target = :target AND state = 'leased' AND leased_by = :lease
 
+-- name: give_back_run
+UPDATE outbox SET state = 'due', leased_by = NULL, leased_until = NULL
+WHERE state = 'leased' AND leased_by >= :run || '.' AND leased_by < :run || '/'
+
 -- name: disable_target
 INSERT INTO disabled_targets (kind, target, disabled_at, reason) VALUES (:kind, :target, :at, :reason)
 ON CONFLICT (kind, target) DO NOTHING
