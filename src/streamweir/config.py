@@ -255,5 +255,6 @@ def _named(tree: Mapping[str, Any]) -> str | None:
             try:
                 msgspec.convert(table, kind)
             except msgspec.ValidationError as error:
-                return f"{section}.{name}.{readable(str(error))}"
+                said = str(error)
+                return f"{section}.{name}{'.' if ' - at `$.' in said else ': '}{readable(said)}"
     return None

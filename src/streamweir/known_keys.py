@@ -27,6 +27,10 @@ def check_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str, 
     for key, value in tree.items():
         if key not in kind.__struct_fields__:
             raise ConfigError(f"{where}: unknown key {path}{key}, {among(key, kind.__struct_fields__)}")
+        if key in LISTS and isinstance(value, dict):
+            raise ConfigError(
+                f"{where}: {path}{key} is one table, and a list of them is asked for: write [[{path}{key}]]"
+            )
         if key in TABLES and isinstance(value, dict):
             table = TABLES[key]
             for name, entry in cast("dict[str, Any]", value).items():

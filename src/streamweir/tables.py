@@ -192,7 +192,7 @@ class VectorsTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class WebhookTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One of `webhooks`: an endpoint, the secrets that sign for it, and what it wants to hear of.
 
-    `name` is the URL's host where it is not given; `events` are all ends of streams. Secrets are `whsec_…`.
+    `name` is the URL's host and port where it is not given; `events` are all ends of streams. Secrets are `whsec_…`.
     """
 
     url: str

@@ -279,7 +279,7 @@ def test_an_export_is_verified_without_the_store(copy: Copy) -> None:
     assert ("export", None, None) in copy.found("--export", str(file), "--key", key)
     file.write_text("no export")
     result = copy.audit("verify", "--export", str(file))
-    assert (result.exit_code, "no export of an audit log" in result.output) == (1, True)
+    assert (result.exit_code, f"{file}: this is no export of an audit log" in result.output) == (1, True)
 
 
 def test_show(copy: Copy) -> None:
@@ -384,3 +384,7 @@ def test_exit_codes_of_the_command_itself(copy: Copy) -> None:
     assert done.stdout.startswith("record 3 (rec-0003): its leaf is not the hash of its nonce and body\n")
     assert "1 finding;" in done.stdout
     assert run("audit", "verify", "--records", "sqlite:///nowhere.db").returncode == 3
+    for option in ("--export", "--anchor", "--key"):
+        # 1 would be findings
+        done = run("audit", "verify", "--records", url, option, "nowhere.txt")
+        assert (done.returncode, "nowhere.txt" in done.stderr) == (3, True), done.stderr

@@ -72,6 +72,6 @@ async def test_without_a_store_it_says_why(tmp_path: Path) -> None:
     assert 'records.url is "off"' in done.stderr
     config.write_text(f'[records]\nurl = "sqlite:///{tmp_path}/none.db"\n', encoding="utf-8")
     done = await outbox(tmp_path, "list")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "unable to open" in done.stderr
     assert not (tmp_path / "none.db").exists()

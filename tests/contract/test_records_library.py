@@ -453,6 +453,22 @@ def test_the_configuration_file_turns_it_on_and_an_argument_off(
     assert [record["report"]["profile"] for record in log.records] == [None, None]
 
 
+def test_chat_says_why_it_cannot_record(simulator: RunningSimulator, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(CONFIG.format(url=simulator.url) + f'[records]\nurl = "sqlite:///{tmp_path}/no/such/folder.db"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "streamweir", "chat", "hello", "-c", str(config), "--json"],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert f"{tmp_path}/no/such/folder.db: No such file or directory; give another records.url" in done.stderr
+
+
 def test_chat_records_where_the_configuration_says_so(simulator: RunningSimulator, log: Log, tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src")}
@@ -528,6 +544,8 @@ def test_webhooks_and_vectors_are_the_configurations_own_tables(gateway: Any, lo
     options = {"base_url": "http://127.0.0.1:1", "client_id": "a", "client_secret": "b", "records": log.url}
     with pytest.raises(ConfigError, match="urll"):
         gateway(**options, webhooks=[{"urll": "https://hooks.example.com/llm"}])
+    with pytest.raises(ConfigError, match=r"webhooks= is a list of tables"):
+        gateway(**options, webhooks={"url": "https://hooks.example.com/llm"})
     with pytest.raises(ConfigError, match="NO_SUCH_SECRET"):
         gateway(**options, webhooks=[{"url": "https://hooks.example.com/llm", "secret_env": "NO_SUCH_SECRET"}])
     with pytest.raises(ConfigError, match="embeder"):

@@ -16,7 +16,6 @@ from streamweir.records.passages import (
     Passage,
     Wanted,
     collections,
-    drop_before,
     embedders,
     forget,
     keep,
@@ -80,7 +79,7 @@ def test_before_the_first_passage_there_is_no_table_and_nothing_to_find(database
     assert found(database, [1, 0]) == []
     assert collections(database) == embedders(database, "c") == []
     with database.transaction(durable=True):
-        assert (forget(database, "ann"), drop_before(database, 9.0)) == (0, 0)
+        assert forget(database, "ann") == 0
 
 
 def test_kept_found_replaced_and_forgotten_as_in_sqlite(database: Database, url: str) -> None:
@@ -97,7 +96,7 @@ def test_kept_found_replaced_and_forgotten_as_in_sqlite(database: Database, url:
     assert put(database, [row("a", 0, text="anew", created_at=7.0)], [[0, 1]], subject="ann")
     assert found(database, [0, 1]) == [("anew", 1.0), ("b\ufffd", 0.8)]
     with database.transaction(durable=True):
-        assert drop_before(database, 7.0) == 1
+        assert forget(database, "bob") == 1
     with database.transaction(durable=True):
         database.run("drop_deliveries", {"kind": "", "target": "", "state": "", "id": ""})
         assert forget(database, "ann") == 1

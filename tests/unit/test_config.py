@@ -41,7 +41,8 @@ def resolve_client(arguments, environ, **options):
         ("[upstreams.a]\nrequests_per_minute = 1.5", "upstreams.a.requests_per_minute: Expected `int"),
         ("[upstreams.a]\nrequest_per_minute = 5", "did you mean 'requests_per_minute'"),
         ("[upstreams.a]\n[profiles.p]\nupstream = 'b'\nmodel = 'm'", "profiles.p.upstream is 'b'"),
-        ("[upstreams.a]\n[profiles.p]\nupstream = 'a'", "missing required field `model`"),
+        ("[upstreams.a]\n[profiles.p]\nupstream = 'a'", "profiles.p: Object missing required field `model`"),
+        ("[webhooks]\nurl = 'https://x.example'", r"webhooks is one table, .* write \[\[webhooks\]\]"),
         ("[server]\ndefault_profile = 'x'", "default_profile is 'x'"),
         ("[server]\nprot = 1", "unknown key server.prot"),
         (

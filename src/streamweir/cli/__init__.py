@@ -66,6 +66,7 @@ def main() -> None:
         sys.stderr.close()
         code = 1
     except OSError as error:
-        say(f"error: {error.strerror or error}")
+        at = f"{error.filename}: " if error.filename else ""
+        say(f"error: {at}{error.strerror or error}")
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

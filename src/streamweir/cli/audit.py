@@ -13,8 +13,9 @@ import click
 import msgspec
 
 from streamweir.cli.exits import say
-from streamweir.cli.log_store import anchor_files, settings_of, store_of, verifiers_in, vkey_file_of, writing_of
+from streamweir.cli.log_store import anchor_files, settings_of, store_at, verifiers_in, vkey_file_of, writing_of
 from streamweir.config import FILE
+from streamweir.errors import ConfigError
 
 if TYPE_CHECKING:
     from streamweir.audit.rows import Row
@@ -83,12 +84,13 @@ def verify(
     if export is not None:
         if key is None:
             say("the export's own keys are used: whoever changed it can have changed them; give --key FILE")
-        outcome = _exported(lambda: audit_export(export, verifiers_in(key) if key else None, notes, record_id))
+        known = verifiers_in(key) if key else None
+        outcome = _exported(export, lambda path: audit_export(path, known, notes, record_id))
     else:
         settings = settings_of(config, url)
         keys = verifiers_in(key or str(vkey_file_of(settings)))
         notes += [note for path in anchor_files(settings, anchors) for note in anchors_in(path)]
-        with store_of(settings, read_only=True) as database:
+        with store_at(settings.url, read_only=True) as database:
             if record_id is None:
                 outcome = audit_store(database, keys, notes)
             else:
@@ -108,7 +110,7 @@ def show(config: str | None, url: str | None, as_json: bool, record_id: str | No
     """Print the record ID, or the newest ones, a line each. ID is a record's or a request's."""
     from streamweir.records.reading import Reader
 
-    with store_of(settings_of(config, url), read_only=True) as database:
+    with store_at(settings_of(config, url).url, read_only=True) as database:
         reader = Reader(database)
         if record_id is None:
             rows = reader.newest(last)
@@ -138,7 +140,7 @@ def export_(config: str | None, url: str | None, as_json: bool, output: str | No
     settings = settings_of(config, url)
     verifiers = verifiers_in(str(vkey_file_of(settings)))
     header = Header(origin=verifiers[-1].name, vkeys=[one.vkey for one in verifiers])
-    with store_of(settings, read_only=True) as database, database.snapshot():
+    with store_at(settings.url, read_only=True) as database, database.snapshot():
         reader = Reader(database)
         if missing := [one for one in wanted if reader.row(one) is None]:
             raise click.ClickException(f"there is no record {missing[0]}")
@@ -185,11 +187,11 @@ def forget(config: str | None, url: str | None, as_json: bool, subject: str) -> 
     SUBJECT is the request's metadata.subject, or its conversation id. Streams that run are not touched: run it again.
     """
     from streamweir.records import passages
-    from streamweir.records.records import MAX_SUBJECT
+    from streamweir.records.ids import subject_of
     from streamweir.records.retention import forget as forgotten
 
     with writing_of(settings_of(config, url)) as (database, signer):
-        gone = forgotten(database, signer, subject[:MAX_SUBJECT], time.time(), passages.forget)
+        gone = forgotten(database, signer, subject_of(subject), time.time(), passages.forget)
         database.scrub()
     if as_json:
         click.echo(_json(gone._asdict()))
@@ -203,13 +205,15 @@ def forget(config: str | None, url: str | None, as_json: bool, subject: str) -> 
 # -- what is printed -----------------------------------------------------------------------------------
 
 
-def _exported(read: Callable[[], Outcome | None]) -> Outcome | None:
+def _exported(path: str, read: Callable[[str], Outcome | None]) -> Outcome | None:
     from streamweir.audit.export import ExportError
 
     try:
-        return read()
+        return read(path)
+    except OSError as error:
+        raise ConfigError(f"the export {path}: {error.strerror or error}") from None
     except ExportError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(f"{path}: {error}") from None
 
 
 def _tell(outcome: Outcome, as_json: bool, record_id: str | None) -> None:

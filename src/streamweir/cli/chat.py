@@ -14,7 +14,7 @@ from streamweir.client.aio.gateway import AsyncGateway
 from streamweir.client.aio.stream import AsyncStream
 from streamweir.config import seconds
 from streamweir.dialects import BUILTIN
-from streamweir.errors import RequestError, StreamweirError
+from streamweir.errors import ConfigError, RequestError, StreamweirError
 from streamweir.events import Restarted, Text
 from streamweir.report import Report
 
@@ -124,7 +124,8 @@ async def show(stream: AsyncStream, flags: dict[str, Any]) -> int:
                 elif plain and type(event) is Restarted:
                     _write(b"\n")
                     say("the reply broke off and starts again: the text above does not count")
-    except RequestError:
+    except (RequestError, ConfigError):
+        # nothing was sent, so there is no report
         raise
     except StreamweirError as raised:
         error = raised

@@ -79,7 +79,8 @@ def check(path: str | None) -> None:
     """Read the configuration as `serve` would, credentials and certificates included. Exits with 3 where it cannot."""
     from streamweir.client.aio.pool import Pool
     from streamweir.client.guarding import Guards
-    from streamweir.records.webhook_config import webhooks_of
+    from streamweir.records.configured import BESIDE, records_of
+    from streamweir.records.signing import key_file
     from streamweir.server.life import tls_context
     from streamweir.server.shared import Serving
 
@@ -89,7 +90,8 @@ def check(path: str | None) -> None:
     guards = Guards(config.guards, os.environ)
     for name in config.guards:
         guards.guard(name)
-    webhooks_of(config.webhooks, os.environ)
+    if (records := records_of(config, os.environ, BESIDE)) is not None:
+        key_file(records.settings.url, records.settings.signing_key_file)
     profiles, upstreams = ", ".join(config.profiles), ", ".join(serving.profiles.clients)
     say(f"the configuration is good; profiles: {profiles}; upstreams: {upstreams}")
 

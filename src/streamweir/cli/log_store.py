@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from streamweir.cli.exits import say
 from streamweir.config import find_config
 from streamweir.errors import ConfigError
+from streamweir.tables import Config
 
 if TYPE_CHECKING:
     from streamweir.audit.note import Signer, Verifier
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 def settings_of(path: str | None, url: str | None) -> RecordsSettings:
     """What is recorded, and where, as the configuration says; `url` names another store. Raises ConfigError."""
     from streamweir.records.configured import BESIDE, records_of
-    from streamweir.tables import Config
 
     config = find_config(path, os.environ) or Config()
     if url is not None:
@@ -37,20 +35,30 @@ def settings_of(path: str | None, url: str | None) -> RecordsSettings:
     return records.settings
 
 
+def url_of(config: Config) -> str:
+    """Where the records are that `serve` keeps under a configuration. Raises ConfigError where it keeps none."""
+    from streamweir.records.configured import BESIDE, OFF
+
+    url = config.records.url or BESIDE
+    if url == OFF:
+        raise ConfigError('records.url is "off": there is no store')
+    return url
+
+
 @contextmanager
-def store_of(settings: RecordsSettings, *, read_only: bool) -> Generator[Database]:
-    """A connection. What the store says is said to people."""
+def store_at(url: str, *, read_only: bool) -> Generator[Database]:
+    """A connection. Raises ConfigError with what the store says, where it cannot be used."""
     from streamweir.records.database import DatabaseError
     from streamweir.records.opening import open_database
 
     try:
-        database = open_database(settings.url, read_only=read_only)
+        database = open_database(url, read_only=read_only)
         try:
             yield database
         finally:
             database.close()
     except DatabaseError as error:
-        raise click.ClickException(error.message) from None
+        raise ConfigError(error.message) from None
 
 
 @contextmanager
@@ -66,7 +74,7 @@ def writing_of(settings: RecordsSettings) -> Generator[tuple[Database, Signer]]:
     if not key.exists():
         raise ConfigError(f"there is no signing key {key}: run this where the log is written, or see signing_key_file")
     signer = signer_of(key)
-    with store_of(settings, read_only=False) as database:
+    with store_at(settings.url, read_only=False) as database:
         checkpoints = Checkpoints(signer, settings.every, (*settings.announces, announce_to(settings.anchors)))
         checkpoints.start(database)
         yield database, signer

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from streamweir.cli.exits import say
+from streamweir.cli.log_store import store_at, url_of
 from streamweir.config import FILE, find_config
 from streamweir.errors import ConfigError
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from streamweir.records.database import Database
     from streamweir.records.outbox import Entry, Filter
 
-KINDS = ("", "webhook", "vectors", "anchor")
-STATES = ("", "due", "leased", "dead")
+KINDS = ("webhook", "vectors", "anchor")
+STATES = ("due", "leased", "dead")
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -30,9 +30,9 @@ def chosen(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all three verbs have."""
     options: tuple[Option, ...] = (
         click.argument("ids", nargs=-1, metavar="[ID]..."),
-        click.option("--target", default="", metavar="NAME", help="those to this webhook, vector store or anchor"),
-        click.option("--kind", default="", type=click.Choice(KINDS), metavar="KIND", help="webhook, vectors or anchor"),
-        click.option("--state", default="", type=click.Choice(STATES), metavar="STATE", help="due, leased or dead"),
+        click.option("--target", metavar="NAME", help="those to this webhook, vector store or anchor"),
+        click.option("--kind", type=click.Choice(KINDS), metavar="KIND", help="webhook, vectors or anchor"),
+        click.option("--state", type=click.Choice(STATES), metavar="STATE", help="due, leased or dead"),
         click.option(
             "-c", "--config", "path", metavar="FILE", help=f"configuration (default: STREAMWEIR_CONFIG, then ./{FILE})"
         ),
@@ -100,33 +100,17 @@ def drop(path: str | None, as_json: bool, everything: bool, **choice: Any) -> No
     _told(count, "forgotten", as_json)
 
 
-@contextmanager
-def _store(path: str | None, *, read_only: bool = False) -> Generator[Database]:
-    from streamweir.records.configured import BESIDE, OFF
-    from streamweir.records.database import DatabaseError
-    from streamweir.records.opening import open_database
-
+def _store(path: str | None, *, read_only: bool = False) -> AbstractContextManager[Database]:
     config = find_config(path, os.environ)
     if config is None:
         raise ConfigError(f"no configuration: make {FILE}, or give --config FILE")
-    url = config.records.url or BESIDE
-    if url == OFF:
-        raise ConfigError('records.url is "off": there is no store, and so nothing to deliver')
-    try:
-        database = open_database(url, read_only=read_only)
-        try:
-            yield database
-        finally:
-            database.close()
-    except DatabaseError as error:
-        say(f"error: {error.message}")
-        sys.exit(1)
+    return store_at(url_of(config), read_only=read_only)
 
 
-def _filters(ids: tuple[str, ...], target: str, kind: str, state: str) -> list[Filter]:
+def _filters(ids: tuple[str, ...], target: str | None, kind: str | None, state: str | None) -> list[Filter]:
     from streamweir.records.outbox import Filter
 
-    return [Filter(kind, target, state, one) for one in ids or ("",)]
+    return [Filter(kind or "", target or "", state or "", one) for one in ids or ("",)]
 
 
 def _want_some(choice: dict[str, Any], everything: bool) -> None:

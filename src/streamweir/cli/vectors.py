@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from streamweir.cli.exits import say
+from streamweir.cli.log_store import store_at, url_of
 from streamweir.cli.run import run
 from streamweir.config import FILE, find_config
 from streamweir.errors import APIConnectionError, ConfigError
@@ -64,7 +63,7 @@ def search(
     config, table = _configured(path)
     settings = vectors_settings(table, os.environ)
     wanted = Wanted(collection or table.collection, table.model, tenant, profile)
-    with _store(config) as database:
+    with store_at(url_of(config), read_only=True) as database:
         try:
             vector = run(embedded(settings, text))
         except EmbeddingError as error:
@@ -116,19 +115,3 @@ def _configured(path: str | None) -> tuple[Config, VectorsTable]:
             'no [vectors] in the configuration: give embedder = "http://127.0.0.1:8000/v1" and model = "…" there'
         )
     return config, config.vectors
-
-
-@contextmanager
-def _store(config: Config) -> Generator[Database]:
-    from streamweir.records.configured import BESIDE
-    from streamweir.records.database import DatabaseError
-    from streamweir.records.opening import open_database
-
-    try:
-        database = open_database(config.records.url or BESIDE, read_only=True)
-        try:
-            yield database
-        finally:
-            database.close()
-    except DatabaseError as error:
-        raise click.ClickException(error.message) from None

@@ -67,6 +67,8 @@ def _over(config: Config, records: RecordsGiven, webhooks: WebhooksGiven, vector
         given = records if isinstance(records, Mapping) else {"url": OFF if records is False else records}
         tree["records"] = {**msgspec.structs.asdict(config.records), **given}
     if webhooks is not None:
+        if isinstance(webhooks, str | Mapping):
+            raise ConfigError("webhooks= is a list of tables: give [{...}], also for one")
         tree["webhooks"] = [dict(webhook) for webhook in webhooks]
     if vectors is not None:
         tree["vectors"] = dict(vectors)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Final
+from urllib.parse import urlsplit
 
+from streamweir.errors import ConfigError
 from streamweir.flows.delivery import Outcome
 from streamweir.records.checkpoints import Announce, Signed
 from streamweir.records.ledger import Delivery
@@ -20,8 +22,17 @@ from streamweir.records.worker import Calls, Route
 
 KIND: Final = "anchor"
 
+ADDRESSES: Final = ("https://", "http://")
+
 TIMEOUT: Final = 10.0
 """Seconds that an address may take: nobody waits for it."""
+
+
+def check_anchors(anchors: Sequence[str]) -> None:
+    """Raises ConfigError for what is neither a file nor an address that can be sent to."""
+    for number, anchor in enumerate(anchors):
+        if not anchor or ("://" in anchor and not (anchor.startswith(ADDRESSES) and urlsplit(anchor).netloc)):
+            raise ConfigError(f"records.anchors[{number}] is {anchor!r}: give a file, or an address with https://")
 
 
 def announce_to(anchors: Sequence[str]) -> Announce:
@@ -66,7 +77,7 @@ async def _tried(anchor: str, leased: Leased) -> Outcome:
 
 async def send(anchor: str, note: bytes) -> None:
     """Give a note to an anchor. Raises OSError, TimeoutError or aiohttp.ClientError where it did not take it."""
-    if anchor.startswith(("http://", "https://")):
+    if anchor.startswith(ADDRESSES):
         await _post(anchor, note)
     else:
         append(anchor, note)

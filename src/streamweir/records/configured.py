@@ -7,8 +7,9 @@ from typing import Final
 
 from streamweir.config import seconds
 from streamweir.errors import ConfigError
-from streamweir.records.anchors import Anchors
+from streamweir.records.anchors import Anchors, check_anchors
 from streamweir.records.checkpoints import Announce, Every
+from streamweir.records.opening import sqlite_file
 from streamweir.records.outgoing import Outgoing
 from streamweir.records.records import Records
 from streamweir.records.settings import RecordsSettings
@@ -18,6 +19,9 @@ OFF: Final = "off"
 
 BESIDE: Final = "sqlite:///streamweir.db"
 """Where `serve` keeps its records unless told otherwise: a file in the working directory."""
+
+MIN_EVERY: Final = 1.0
+"""Seconds. The log is looked at less often than that."""
 
 
 def records_of(config: Config, environ: Mapping[str, str], default: str = OFF) -> Records | None:
@@ -32,6 +36,8 @@ def records_of(config: Config, environ: Mapping[str, str], default: str = OFF) -
         if left:
             raise ConfigError(f"{' and '.join(left)} leave with a stream's record, and none is kept: set records.url")
         return None
+    sqlite_file(url)
+    check_anchors(table.anchors)
     outgoing: list[Outgoing] = []
     announces: list[Announce] = []
     if config.webhooks:
@@ -70,4 +76,8 @@ def _every(given: int | str | None) -> Every:
         if given < 1:
             raise ConfigError(f'records.checkpoint_every is {given}: give a number of records, or a time such as "60s"')
         return default._replace(records=given)
-    return default if given is None else default._replace(seconds=seconds(given, "records.checkpoint_every"))
+    if given is None:
+        return default
+    if (every := seconds(given, "records.checkpoint_every")) < MIN_EVERY:
+        raise ConfigError(f"records.checkpoint_every is {given!r}: give at least {MIN_EVERY:g} s")
+    return default._replace(seconds=every)

@@ -165,8 +165,3 @@ def drop_dead(database: Database, before: float) -> None:
 def disabled(database: Database) -> list[tuple[str, str, float, str]]:
     """Targets that want no more deliveries: kind, target, since when, and why."""
     return [(kind, target, at, reason) for kind, target, at, reason in database.run("disabled_targets")]
-
-
-def counts(database: Database) -> list[tuple[str, str, str, int]]:
-    """How many deliveries there are, by kind, target and state."""
-    return [(kind, target, state, count) for kind, target, state, count in database.run("count_outbox")]

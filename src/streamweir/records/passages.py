@@ -143,11 +143,6 @@ def forget(database: Database, subject: str) -> int:
     return len(database.run("forget_passages", {"subject": subject})) if _known(database) else 0
 
 
-def drop_before(database: Database, before: float) -> int:
-    """Delete passages of streams that ended before then; how many. Call it inside a transaction."""
-    return len(database.run("drop_passages_before", {"before": before})) if _known(database) else 0
-
-
 def _known(database: Database) -> bool:
     """Whether there is a table: on PostgreSQL the first passage makes it."""
     if database.kind != "postgres":

@@ -15,6 +15,7 @@ from streamweir.errors import ConfigError
 from streamweir.records import ledger
 from streamweir.records.database import Database, DatabaseError
 from streamweir.records.entry import Asker, Entry, row_of_dead
+from streamweir.records.ids import new_id, subject_of
 from streamweir.records.opening import open_database
 from streamweir.records.outgoing import Outgoing
 from streamweir.records.runs import Alive, alive_for
@@ -27,9 +28,6 @@ log = logging.getLogger("streamweir.records")
 
 STOP_WITHIN: Final = 5.0
 """Seconds in which what is queued is written when the process ends."""
-
-MAX_SUBJECT: Final = 256
-"""Characters of a subject; longer ones are cut, as `audit forget` cuts what it is given."""
 
 
 class Records:
@@ -102,7 +100,7 @@ class Records:
         """The record of one stream, not yet opened."""
         subject = metadata.get("subject", conversation_id)
         if subject is not None:
-            subject = str(subject)[:MAX_SUBJECT]
+            subject = subject_of(subject)
         return Entry(self.settings, self.writer, asker, new_id(time.time()), subject)
 
     @property
@@ -132,11 +130,6 @@ class Records:
 
     def _row_of_dead(self, now: float, row: ledger.OpenRow) -> ledger.CloseRow:
         return row_of_dead(self.settings, row, now)
-
-
-def new_id(now: float) -> str:
-    """A record's id: the milliseconds of its time, and random digits. What comes later stands later in an index."""
-    return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
 
 
 @contextmanager

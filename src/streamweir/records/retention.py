@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -13,6 +12,7 @@ from streamweir.audit.note import Signer
 from streamweir.audit.record import NONCE_BYTES, Forgotten, Purged, ids_digest, ranges_of, signed_body
 from streamweir.records import ledger
 from streamweir.records.database import Database
+from streamweir.records.ids import new_id
 from streamweir.records.ledger import CloseRow
 from streamweir.stages.report import rfc3339
 
@@ -76,7 +76,7 @@ def purge(database: Database, signer: Signer, rule: Rule, now: float, first: int
             texts += len(database.run("purge_texts", {"first": start, "last": end}))
             database.run("purge_bodies", {"first": start, "last": end})
         record = Purged(
-            record_id=secrets.token_hex(16),
+            record_id=new_id(now),
             origin=signer.name,
             at=rfc3339(now),
             rule=f"retention {rule.said}",
@@ -109,7 +109,7 @@ def forget(database: Database, signer: Signer, subject: str, now: float, passage
         total = Gone()
         for part, gone in zip(parts, done, strict=True):
             record = Forgotten(
-                record_id=secrets.token_hex(16),
+                record_id=new_id(now),
                 origin=signer.name,
                 at=rfc3339(now),
                 records=part,

@@ -14,6 +14,7 @@ from typing import Final
 
 from streamweir.audit.note import SEED_BYTES, NoteError, Signer, Verifier
 from streamweir.errors import ConfigError
+from streamweir.records.opening import sqlite_file
 
 KEY: Final = ".key"
 VKEY: Final = ".vkey"
@@ -26,13 +27,13 @@ def key_file(url: str, given: str | None) -> Path:
     """Where the key is: as configured, else beside an SQLite file. Raises ConfigError."""
     if given is not None:
         return Path(given)
-    scheme, _, rest = url.partition(":///")
-    if scheme != "sqlite" or not rest:
+    path = sqlite_file(url)
+    if path is None:
         raise ConfigError(
             "records.signing_key_file is missing: a store that machines share has no file to keep the key beside; "
             "name a file, and give every machine the same"
         )
-    return Path(rest + KEY)
+    return Path(path + KEY)
 
 
 def signer_of(path: Path) -> Signer:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from streamweir.config import load_text
 from streamweir.errors import ConfigError
+from streamweir.records.configured import records_of
 from streamweir.records.opening import open_database
 
 
@@ -37,3 +39,20 @@ def test_postgresql_needs_its_extra(scheme: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.delitem(sys.modules, "streamweir.records.postgres", raising=False)
     with pytest.raises(ConfigError, match=r"pip install 'streamweir\[postgres\]'"):
         open_database(f"{scheme}://h/d")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("url = 'records.db'", r"records\.url is of no database .* sqlite:///records\.db"),
+        ("checkpoint_every = 0", "checkpoint_every is 0: give a number of records, or a time"),
+        ("checkpoint_every = '0s'", "checkpoint_every is '0s': give at least 1 s"),
+        ("checkpoint_every = 'often'", "checkpoint_every is 'often': give seconds"),
+        ("anchors = ['a.txt', '']", r"anchors\[1\] is '': give a file, or an address"),
+        ("anchors = ['ftp://h/a']", r"anchors\[0\] is 'ftp://h/a': give a file, or an address"),
+        ("anchors = ['https://']", r"anchors\[0\] is 'https://': give a file, or an address"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_is_opened(line: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        records_of(load_text(f"[records]\n{line}"), {}, "sqlite:///never.db")

@@ -165,7 +165,7 @@ def test_a_retry_by_id_enables_its_target_only(database: Database) -> None:
         settle(database, Settled(one, Next("dead", disable=True), "HTTP 410"))
     outbox.retry(database, Filter(id="ma"), NOW)
     assert [target for _, target, _, _ in outbox.disabled(database)] == ["b"]
-    assert outbox.counts(database) == [("webhook", "a", "due", 1), ("webhook", "b", "dead", 1)]
+    assert {one.target: one.state for one in outbox.listed(database, Filter())} == {"a": "due", "b": "dead"}
 
 
 def test_dead_letters_end_with_the_retention(database: Database) -> None:

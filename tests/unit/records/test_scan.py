@@ -17,7 +17,6 @@ from streamweir.records.passages import (
     Passage,
     Wanted,
     collections,
-    drop_before,
     embedders,
     forget,
     keep,
@@ -120,16 +119,6 @@ def test_what_was_forgotten_goes_and_does_not_come_back(tmp_path: Path) -> None:
     assert found(database, [1, 0]) == [("b-0", 1.0)]
     database._execute("DELETE FROM outbox")
     assert not put(database, [row("a", 0)], [[1, 0]], subject="ann")
-    assert found(database, [1, 0]) == [("b-0", 1.0)]
-    database.close()
-
-
-def test_old_passages_can_be_dropped(tmp_path: Path) -> None:
-    database = opened(tmp_path)
-    put(database, [row("a", created_at=5.0)], [[1, 0]])
-    put(database, [row("b", created_at=9.0)], [[1, 0]])
-    with database.transaction(durable=True):
-        assert drop_before(database, 9.0) == 1
     assert found(database, [1, 0]) == [("b-0", 1.0)]
     database.close()
 

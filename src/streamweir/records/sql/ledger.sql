@@ -14,9 +14,6 @@ INSERT INTO open_streams (record_id, run, opened_at, body) VALUES (:record_id, :
 -- name: streams_of_run
 SELECT record_id, opened_at, body FROM open_streams WHERE run = :run ORDER BY opened_at, record_id LIMIT :most
 
--- name: count_open
-SELECT count(*) FROM open_streams
-
 -- name: forget_open
 DELETE FROM open_streams WHERE record_id IN :values RETURNING record_id
 

@@ -84,6 +84,3 @@ AND (:id = '' OR message_id = :id OR record_id = :id)
 
 -- name: drop_dead
 DELETE FROM outbox WHERE state = 'dead' AND created_at < :before
-
--- name: count_outbox
-SELECT kind, target, state, count(*) FROM outbox GROUP BY kind, target, state ORDER BY kind, target, state

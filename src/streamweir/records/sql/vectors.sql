@@ -68,9 +68,6 @@ SELECT collection, count(*) FROM passages GROUP BY collection ORDER BY collectio
 -- name: forget_passages
 DELETE FROM passages WHERE subject = :subject OR conversation_id = :subject RETURNING passage
 
--- name: drop_passages_before
-DELETE FROM passages WHERE created_at < :before RETURNING passage
-
 -- name: know_passages
 SELECT to_regclass('streamweir.passages') IS NOT NULL
 
@@ -108,6 +105,5 @@ BEGIN
   EXECUTE 'CREATE INDEX IF NOT EXISTS passages_subject ON streamweir.passages (subject) WHERE subject IS NOT NULL';
   EXECUTE 'CREATE INDEX IF NOT EXISTS passages_conversation ON streamweir.passages (conversation_id) '
     || 'WHERE conversation_id IS NOT NULL';
-  EXECUTE 'CREATE INDEX IF NOT EXISTS passages_created ON streamweir.passages (created_at)';
 END
 $$

@@ -9,4 +9,3 @@ CREATE TABLE passages (
 CREATE INDEX passages_scan ON passages (collection, embedder, dimension);
 CREATE INDEX passages_subject ON passages (subject) WHERE subject IS NOT NULL;
 CREATE INDEX passages_conversation ON passages (conversation_id) WHERE conversation_id IS NOT NULL;
-CREATE INDEX passages_created ON passages (created_at);
