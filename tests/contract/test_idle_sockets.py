@@ -150,8 +150,8 @@ async def test_ten_thousand_sockets_that_say_nothing(
         print("\n" + "; ".join(lines), end="")
 
 
-MUCH = "sim:none?rate=0&tokens=400000"
-"""80 MB: more than the system takes for a connection whose other end does not read. A fifth of it has been too little."""
+MUCH = "sim:none?rate=0&tokens=120000"
+"""24 MB: more than the system takes for a connection whose other end does not read. Half of it has been too little."""
 
 
 @pytest.mark.slow

@@ -91,8 +91,12 @@ async def test_what_is_documented_is_what_is_given_and_what_happened(simulator: 
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         given[name] = (family.type, labels)
     shown = documented()
-    # these have no sample here: no upstream told of a budget, there are no keys, and no guard found anything
+    # these have no sample here: no upstream told of a budget, there are no keys, no guard found anything, no records
     for name in (
+        "streamweir_records_away",
+        "streamweir_records_lost_total",
+        "streamweir_records_queued",
+        "streamweir_records_written_total",
         "streamweir_key_live_streams",
         "streamweir_upstream_budget_used",
         "streamweir_upstream_budget_allowed",
