@@ -93,6 +93,7 @@ async def test_what_is_documented_is_what_is_given_and_what_happened(simulator: 
     shown = documented()
     # these have no sample here: no upstream told of a budget, there are no keys, no guard found anything, no records
     for name in (
+        "streamweir_deliveries_total",
         "streamweir_records_away",
         "streamweir_records_lost_total",
         "streamweir_records_queued",

@@ -19,6 +19,8 @@ SECRET = f"whsec_{'A' * 43}="
 MODELS = {"good": "none", "short": "length", "cut": "cut", "bad": "error"}
 STATUSES = {"good": "completed", "short": "truncated", "cut": "interrupted", "bad": "failed"}
 
+DELIVERED = 'streamweir_deliveries_total{kind="webhook",outcome="delivered",target="hook"}'
+
 
 def configured(folder: Path, simulator: RunningSimulator, endpoint: Endpoint) -> Path:
     (folder / "secret").write_text(SECRET, encoding="utf-8")
@@ -40,6 +42,11 @@ async def streamed(serve: Serve, model: str) -> None:
         await response.read()
 
 
+async def metrics(serve: Serve) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{serve.url}/metrics") as response:
+        return await response.text()
+
+
 async def listed(folder: Path) -> list[dict[str, Any]]:
     return json.loads((await outbox(folder, "list", "--json")).stdout)["deliveries"]
 
@@ -52,6 +59,8 @@ async def test_every_end_arrives_once_and_verifies(tmp_path: Path, simulator: Ru
                 await streamed(serve, model)
             async with asyncio.timeout(30):
                 while len(endpoint.received) < len(MODELS):
+                    await asyncio.sleep(0.02)
+                while f"{DELIVERED} {len(MODELS)}.0" not in await metrics(serve):
                     await asyncio.sleep(0.02)
             serve.terminate()
             assert await serve.ended() == 0

@@ -19,6 +19,9 @@ ERROR_CHARS: Final = 300
 SHOWN: Final = 1000
 """Deliveries that are listed at most: whoever has more wants a filter."""
 
+UNCLAIMED: Final = 7 * 86400.0
+"""Seconds in which whoever is configured for a delivery has tried it for the last time, and more than twice that."""
+
 State = Literal["due", "leased", "dead"]
 
 
@@ -157,9 +160,12 @@ def drop(database: Database, chosen: Filter) -> int:
     return int(count)
 
 
-def drop_dead(database: Database, before: float) -> None:
-    """Forget dead letters of what was closed before then: they hold what records held. Call it inside a transaction."""
-    database.run("drop_dead", {"before": before})
+def drop_old(database: Database, retention: float, now: float) -> None:
+    """Forget dead letters of what was closed so many seconds ago, and what nobody is configured to deliver.
+
+    They hold what records held. Call it inside a transaction.
+    """
+    database.run("drop_dead", {"before": now - retention, "unclaimed": now - max(retention, UNCLAIMED)})
 
 
 def disabled(database: Database) -> list[tuple[str, str, float, str]]:

@@ -104,6 +104,11 @@ class Records:
         return Entry(self.settings, self.writer, asker, new_id(time.time()), subject)
 
     @property
+    def tries(self) -> Mapping[tuple[str, str, str], int]:
+        """Tries to deliver, by kind, target, and what followed: `done`, `due` (again) or `dead`."""
+        return self._worker.tries if self._worker is not None else {}
+
+    @property
     def refusing(self) -> bool:
         """Whether streams are refused at present, since none can be recorded."""
         return self.settings.required and self.writer.away is not None

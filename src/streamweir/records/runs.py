@@ -105,14 +105,21 @@ class FileLocks:
 
     def _hold(self) -> None:
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            held = os.open(self._path(self._run), os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                held = self._made()
+            except FileNotFoundError:
+                # the last of the others took the folder away just then
+                held = self._made()
         except OSError as error:
             raise DatabaseError(f"the records' runs in {self._folder}: {error.strerror or error}", away=True) from None
         if not _lock(held):
             os.close(held)
             raise ConfigError(f"the run {self._run} is written by another process: {self._path(self._run)} is locked")
         self._held = held
+
+    def _made(self) -> int:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        return os.open(self._path(self._run), os.O_CREAT | os.O_RDWR, 0o600)
 
     def _is_free(self, run: str) -> bool:
         try:

@@ -207,5 +207,7 @@ def _failed(error: Exception, path: str) -> DatabaseError:
     if isinstance(error, OSError):
         return DatabaseError(f"the records in {path}: {error.strerror or error}", away=True)
     damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
-    away = damaged or (isinstance(error, sqlite3.OperationalError) and "no such" not in str(error))
+    # a table that is missing is no fault of a row's
+    mistaken = "no such column" in str(error) or "no such function" in str(error) or "syntax error" in str(error)
+    away = damaged or (isinstance(error, sqlite3.OperationalError) and not mistaken)
     return DatabaseError(f"the records in {path}: {error}", away=away)

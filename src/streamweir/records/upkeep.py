@@ -48,7 +48,7 @@ class Upkeep:
             if gone.records < BATCH:
                 self._purge_at = now + PURGE_EVERY
                 with database.transaction(durable=False):
-                    outbox.drop_dead(database, now - self._rule.retention)
+                    outbox.drop_old(database, self._rule.retention, now)
             if gone.records:
                 log.info("%d bodies of records were purged", gone.records)
 

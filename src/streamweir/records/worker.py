@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from streamweir.errors import ConfigError
@@ -92,6 +91,8 @@ class Worker:
         self._owner = owner or secrets.token_hex(8)
         self._leases = 0
         self._busy: Counter[tuple[str, str]] = Counter()
+        self.tries: Counter[tuple[str, str, str]] = Counter()
+        """Tries by kind, target, and what followed: `done`, `due` (again) or `dead`."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._settled: list[Settled] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -169,9 +170,13 @@ class Worker:
         if not settled and not wanted:
             return
         self._leases += 1
-        now = self._clock()
         lease = f"{self._owner}.{self._leases}"
-        asked = partial(outbox.turn, settled=settled, wanted=wanted, lease=lease, now=now, until=now + LEASE)
+
+        def asked(database: Database) -> list[Leased]:
+            # the lease counts from here, however long the writer was busy
+            now = self._clock()
+            return outbox.turn(database, settled, wanted, lease, now, now + LEASE)
+
         try:
             leased = await asyncio.wrap_future(self._writer.call(asked))
         except (ConfigError, DatabaseError, asyncio.CancelledError) as error:
@@ -200,6 +205,7 @@ class Worker:
             self._busy[leased.kind, leased.target] -= 1
         follows = after(outcome, leased.attempts, self._clock(), self._jitter())
         self._settled.append(Settled(leased, follows, outcome.reason))
+        self.tries[leased.kind, leased.target, follows.state] += 1
         if follows.state == "dead":
             log.warning("%s for %s is a dead letter: %s", leased.message_id, leased.target, outcome.reason)
         self.wake()

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from streamweir.server.shared import Shared
 
 
+OUTCOMES: Final = {"done": "delivered", "due": "failed", "dead": "dead"}
+"""What is said of a try, by what follows it."""
+
+
 class Scrape(Collector):
     """All of SOURCES over what a server's requests share."""
 
@@ -96,6 +100,11 @@ def of_records(shared: Shared) -> Iterable[Metric]:
     yield GaugeMetricFamily("streamweir_records_queued", "Rows that wait to be written.", writer.queued)
     yield GaugeMetricFamily("streamweir_records_away", "Whether the store takes none.", int(writer.away is not None))
     yield CounterMetricFamily("streamweir_records_lost", "Records that could not be kept.", writer.lost)
+    labels = ["kind", "target", "outcome"]
+    tries = CounterMetricFamily("streamweir_deliveries", "Tries to deliver what left with records.", labels=labels)
+    for (kind, target, state), count in list(shared.records.tries.items()):
+        tries.add_metric([kind, target, OUTCOMES[state]], count)
+    yield tries
 
 
 def of_process(shared: Shared) -> Iterable[Metric]:

@@ -174,8 +174,18 @@ def test_dead_letters_end_with_the_retention(database: Database) -> None:
     for one in take(database, "r.1"):
         if one.message_id != "due":
             settle(database, Settled(one, Next("dead"), "HTTP 500"))
-    outbox.drop_dead(database, NOW - 50)
+    outbox.drop_old(database, 50, NOW)
     assert states(database) == {"due": "leased", "new": "dead"}
+
+
+def test_what_nobody_delivers_ends_too_a_week_later_at_least(database: Database) -> None:
+    put(database, "unclaimed", at=NOW)
+    outbox.drop_old(database, 50, NOW + outbox.UNCLAIMED - 1)
+    assert states(database) == {"unclaimed": "due"}
+    outbox.drop_old(database, 2 * outbox.UNCLAIMED, NOW + outbox.UNCLAIMED + 1)
+    assert states(database) == {"unclaimed": "due"}
+    outbox.drop_old(database, 50, NOW + outbox.UNCLAIMED + 1)
+    assert states(database) == {}
 
 
 def test_looking_for_what_is_due_reads_an_index(database: Database) -> None:

@@ -83,4 +83,4 @@ AND (:target = '' OR target = :target) AND (:state = '' OR state = :state)
 AND (:id = '' OR message_id = :id OR record_id = :id)
 
 -- name: drop_dead
-DELETE FROM outbox WHERE state = 'dead' AND created_at < :before
+DELETE FROM outbox WHERE (state = 'dead' AND created_at < :before) OR (state = 'due' AND created_at < :unclaimed)
