@@ -41,6 +41,8 @@ class Sqlite:
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         """`read_only`: nothing is made or changed, and several threads may share it in turn."""
         self.path = path
+        # made once: it is asked for in every transaction
+        self._place = Path(path)
         self._statements = statements()
         try:
             if read_only:
@@ -55,7 +57,7 @@ class Sqlite:
                 )
         except (sqlite3.Error, OSError) as error:
             raise _failed(error, path) from None
-        self._file = _which(path)
+        self._file = _which(self._place)
         self._execute = self._connection.execute
         self._durable: bool | None = None
         try:
@@ -108,7 +110,7 @@ class Sqlite:
 
     @contextmanager
     def transaction(self, *, durable: bool) -> Generator[None]:
-        if _which(self.path) != self._file:
+        if _which(self._place) != self._file:
             # what is written to a file that was deleted is gone with its last connection, and nobody would be told
             raise DatabaseError(f"the records in {self.path}: the file was deleted or replaced", away=True)
         try:
@@ -185,10 +187,10 @@ def _private(path: str) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-def _which(path: str) -> tuple[int, int] | None:
+def _which(path: Path) -> tuple[int, int] | None:
     """Which file stands there; None where there is none."""
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
