@@ -338,8 +338,9 @@ def test_a_stream_that_is_cancelled_before_its_answer(driver: Driver, log: Log, 
     assert log.only["report"]["status"] == "cancelled"
 
 
-def test_closing_the_gateway_records_what_still_ran(driver: Driver, log: Log) -> None:
-    stream = driver.gateway.with_options(first_token_timeout=30, idle_timeout=30).stream(
+@pytest.mark.parametrize("policy", [{}, {"on_cut": "continue"}, {"on_cut": "restart"}], ids=str)
+def test_closing_the_gateway_records_what_still_ran(driver: Driver, log: Log, policy: dict[str, Any]) -> None:
+    stream = driver.gateway.with_options(first_token_timeout=30, idle_timeout=30, **policy).stream(
         messages=HELLO, model="sim:none?rate=50"
     )
     driver.enter(stream)

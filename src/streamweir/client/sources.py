@@ -20,6 +20,7 @@ class Source(Protocol):
     """For the async client and the proxy: UpstreamClient is one."""
 
     exchange: Exchange
+    closed: bool
 
     @property
     def secrets(self) -> tuple[str | None, ...]: ...

@@ -176,6 +176,12 @@ class Carrier(Generic[Out]):
         elif relay.again is not None and self._reopening is None:
             self._leave(whole=relay.again.end.status == "truncated")
             self._socket = None
+            if self._client.closed:
+                # its caller is done with all of it, and the record must be there before the store goes
+                before = self._opening
+                gone = APIConnectionError("the client was closed")
+                self._give(relay.give_up(gone, before.before + before.attempts, (), time.monotonic()))
+                return
             self._reopening = asyncio.get_running_loop().create_task(self._open_again())
 
     def _close(self, report: Report) -> None:

@@ -26,6 +26,7 @@ class ReplayClient:
         self._answers = Answers(recording)
         self._speed = speed
         self.exchange = self._answers.exchange
+        self.closed = False
 
     @property
     def secrets(self) -> tuple[str | None, ...]:

@@ -71,6 +71,7 @@ class UpstreamClient:
         self._own_pool = pool is None
         self.pool = pool or Pool()
         self.turns = turns or Turns(settings.budget)
+        self.closed = False
         self._needs_token = settings.needs_token or tokens is not None
         if tokens is None and settings.needs_token:
             tokens = Credentials(self._fetch, store_of(settings.token_store, settings.token_key, settings.token_name))
@@ -78,6 +79,7 @@ class UpstreamClient:
 
     async def close(self) -> None:
         """Close every connection."""
+        self.closed = True
         if self._own_pool:
             await self.pool.close()
 
