@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 
 from streamweir.audit.note import Checkpoint, split_notes
 from streamweir.cli import group
+from streamweir.cli.exits import exit_code_of
+from streamweir.errors import ConfigError
 from streamweir.records.signing import signer_of
 from tests.contract.test_cli import start, stop
 from tests.stores import Store, postgres_server, store
@@ -134,6 +136,7 @@ def test_the_verbs_on_both_databases(store: Store, tmp_path: Path) -> None:
 def test_a_store_that_is_away(tmp_path: Path, given: str) -> None:
     config = configured(tmp_path, given)
     signer_of(tmp_path / "log.key")
-    result = audit(config, "verify")
-    assert result.exit_code == 1
-    assert "the records in " in result.output
+    error = audit(config, "verify").exception
+    assert isinstance(error, ConfigError)
+    assert "the records in " in error.message
+    assert exit_code_of(error) == 3
