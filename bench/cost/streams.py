@@ -56,7 +56,7 @@ def config(url: str = "http://127.0.0.1:9") -> str:
     for upstream in ("openai", "sse-gateway"):
         for name, guard in ((upstream, "off"), (f"{upstream}-guarded", "all")):
             text += f'[profiles.{name}]\nupstream = "{upstream}"\nmodel = "mock-model"\nguard = "{guard}"\n'
-    return text
+    return f'{text}[records]\nurl = "off"\n'
 
 
 def profiles() -> Profiles:

@@ -32,6 +32,9 @@ guard = "{guard}"
 upstream = "up"
 model = "flood"
 guard = "off"
+
+[records]
+url = "off"
 """
 OVER = 2.0
 """Seconds in which the clients of one round begin, so that their events are spread as those of strangers are."""
